@@ -1,0 +1,267 @@
+"""What a codec is: the one protocol, its parameters, and the method string.
+
+A codec turns an iterator of raw chunks into an iterator of blocks and back, with
+memory bounded by its own block size. It never sees files, headers or checksums:
+those belong to the container, which in turn knows nothing about codecs. `api` joins
+the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from nncomp.errors import MethodError
+
+__all__ = [
+    "Block",
+    "Codec",
+    "Context",
+    "Param",
+    "Params",
+    "Value",
+    "format_params",
+    "parse_method",
+    "parse_params",
+    "rechunk",
+    "resolve_params",
+]
+
+Value: TypeAlias = int | float | str | bool
+Params: TypeAlias = Mapping[str, Value]
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+_SUFFIXES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+@dataclass(frozen=True)
+class Param:
+    """One declared parameter of a codec.
+
+    Attributes:
+        name: Key in the method string, lower case.
+        kind: "int"; "size" (an int that accepts K, M, G suffixes, powers of 1024);
+            "float"; "bool" (on/off); "choice" (one of `choices`).
+        default: Value when neither the method string nor the level sets one.
+        low, high: Inclusive bounds for numbers.
+        choices: The valid words of a "choice".
+        help: One line for `--help` and for error messages.
+        stored: Whether a decoder needs it. Stored parameters are written to the
+            header in full, so that defaults may change without a new codec version.
+    """
+
+    name: str
+    kind: Literal["int", "size", "float", "bool", "choice"]
+    default: Value
+    low: float = 0
+    high: float = 0
+    choices: tuple[str, ...] = ()
+    help: str = ""
+    stored: bool = True
+
+    def parse(self, text: str) -> Value:
+        """Read one value, or raise `MethodError` naming what would be valid."""
+        try:
+            value = self._convert(text.strip())
+        except (ValueError, OverflowError):
+            value = None
+        if value is None or not self._valid(value):
+            raise MethodError(f"{self.name}={text!r} is not valid: expected {self.describe()}")
+        return value
+
+    def _convert(self, text: str) -> Value | None:
+        if self.kind == "choice":
+            return text if text in self.choices else None
+        if self.kind == "bool":
+            return {"on": True, "off": False}.get(text)
+        if self.kind == "float":
+            return float(text)
+        if self.kind == "size" and text[-1:].upper() in _SUFFIXES:
+            return int(text[:-1]) * _SUFFIXES[text[-1:].upper()]
+        return int(text)
+
+    def _valid(self, value: Value) -> bool:
+        if isinstance(value, (bool, str)):
+            return True
+        return self.low <= value <= self.high
+
+    def describe(self) -> str:
+        """The valid values, in words."""
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        if self.kind == "bool":
+            return "on or off"
+        what = {"int": "an integer", "size": "a size (K, M, G)", "float": "a number"}[self.kind]
+        return f"{what} from {self.low:g} to {self.high:g}"
+
+    def format(self, value: Value) -> str:
+        """The text that `parse` reads back to the same value."""
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        return repr(value) if isinstance(value, float) else str(value)
+
+
+@dataclass
+class Block:
+    """One record's worth of data, on its way in or out.
+
+    Attributes:
+        raw_size: Size of the decoded bytes.
+        payload: Coded bytes; None when the codec found nothing smaller than the raw
+            bytes (encoding), in which case they are stored as they are.
+        raw: The decoded bytes: always there when encoding; when decoding, there if
+            the record was stored, and then `payload` is None.
+    """
+
+    raw_size: int
+    payload: Buffer | None
+    raw: Buffer | None = None
+
+
+def _no_progress(done: int) -> None:
+    """Default progress callback: nobody watches."""
+
+
+@dataclass
+class Context:
+    """What the caller grants to a codec; nothing in here may change a single output bit.
+
+    Attributes:
+        threads: How many threads may work; at least 1.
+        device: "auto", "cpu" or "cuda".
+        memory_limit: Bytes that may be used, or None.
+        progress: Called with the number of raw bytes done since the last call.
+        notice: Called with a short text when something slow and silent begins
+            (compiling kernels at first use, say).
+    """
+
+    threads: int = 1
+    device: str = "auto"
+    memory_limit: int | None = None
+    progress: Callable[[int], None] = _no_progress
+    notice: Callable[[str], None] = field(default=lambda text: None)
+
+
+class Codec(Protocol):
+    """One compression method. Instances hold no state between calls.
+
+    Attributes:
+        name: Name in the method string.
+        codec_id: Number in the header; append-only, never reused.
+        version: Version of the coded data; a change that alters it is a new version.
+        profile: Numerics profile: 0 when only integers of the format itself matter,
+            1 for the exact arithmetic of `nncomp.exact`.
+        params: The declared parameters.
+        levels: What -1 to -9 set, by level; a codec without levels has none.
+        independent: Whether each record decodes without the ones before it.
+    """
+
+    name: str
+    codec_id: int
+    version: int
+    profile: int
+    params: tuple[Param, ...]
+    levels: Mapping[int, Params]
+    independent: bool
+
+    def peek(self, params: Params) -> int:
+        """How many leading bytes `settle` wants to see; the caller buffers them."""
+        ...
+
+    def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
+        """Fix the parameters that depend on the data; `complete`: `head` is all of it."""
+        ...
+
+    def max_block(self, params: Params) -> int:
+        """The largest raw size of one record; a reader refuses anything above."""
+        ...
+
+    def memory(self, params: Params) -> int:
+        """Bytes that decoding takes at most, the program itself not counted."""
+        ...
+
+    def encode(
+        self, chunks: Iterable[Buffer], params: Params, context: Context
+    ) -> Iterator[Block]:
+        """Code chunks of any sizes into blocks, each with `raw` and `payload` set."""
+        ...
+
+    def decode(
+        self, blocks: Iterable[Block], params: Params, context: Context
+    ) -> Iterator[Buffer]:
+        """Decode blocks in order, one buffer of `raw_size` bytes for each.
+
+        Raises:
+            CorruptError: The payload contradicts itself.
+        """
+        ...
+
+
+def parse_method(text: str) -> tuple[str, dict[str, str]]:
+    """Split "name:key=value,key=value" into the name and its raw settings."""
+    name, colon, rest = text.strip().partition(":")
+    settings: dict[str, str] = {}
+    for item in rest.split(",") if colon and rest else []:
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip():
+            raise MethodError(f"{item!r} in method {text!r} is not of the form key=value")
+        if key.strip() in settings:
+            raise MethodError(f"{key.strip()!r} is set twice in method {text!r}")
+        settings[key.strip()] = value.strip()
+    return name.strip().lower(), settings
+
+
+def resolve_params(codec: Codec, settings: Mapping[str, str], level: int | None) -> dict[str, Value]:
+    """Full parameters: the method string over the level over the defaults.
+
+    Raises:
+        MethodError: An unknown key or an invalid value; the message lists the valid ones.
+    """
+    declared = {p.name: p for p in codec.params}
+    values: dict[str, Value] = {p.name: p.default for p in codec.params}
+    if level is not None:
+        values.update(codec.levels.get(level, {}))
+    for key, text in settings.items():
+        if key not in declared:
+            known = "; ".join(f"{p.name}: {p.describe()}" for p in codec.params) or "none"
+            raise MethodError(
+                f"method {codec.name!r} has no parameter {key!r}. Its parameters are {known}"
+            )
+        values[key] = declared[key].parse(text)
+    return values
+
+
+def format_params(codec: Codec, params: Params) -> str:
+    """The stored parameters as header text, "key=value,key=value", in declared order."""
+    return ",".join(f"{p.name}={p.format(params[p.name])}" for p in codec.params if p.stored)
+
+
+def parse_params(codec: Codec, text: str) -> dict[str, Value]:
+    """Read header text back; parameters that are not stored take their defaults.
+
+    Raises:
+        MethodError: The text does not fit the codec (the caller knows it as corruption).
+    """
+    values = resolve_params(codec, parse_method("x:" + text)[1], None)
+    missing = [p.name for p in codec.params if p.stored and f"{p.name}=" not in text]
+    if missing:
+        raise MethodError(f"parameters missing in the header: {', '.join(missing)}")
+    return values
+
+
+def rechunk(chunks: Iterable[Buffer], size: int) -> Iterator[bytes]:
+    """Cut chunks of any sizes into pieces of exactly `size` bytes; the last may be shorter."""
+    pending = bytearray()
+    for chunk in chunks:
+        view: Any = memoryview(chunk).cast("B")
+        start = 0
+        while start < len(view):
+            take = min(size - len(pending), len(view) - start)
+            pending += view[start : start + take]
+            start += take
+            if len(pending) == size:
+                yield bytes(pending)
+                pending.clear()
+    if pending:
+        yield bytes(pending)

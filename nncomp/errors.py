@@ -1,0 +1,123 @@
+"""Every exception that nncomp raises on purpose, on one page.
+
+    NncompError
+    |-- UsageError                   the caller asked for something that cannot be
+    |   |-- MethodError              unknown method, unknown or invalid parameter
+    |   `-- DeviceError              the device asked for is not on this machine
+    |-- FormatError                  the bytes are not a valid archive
+    |   |-- NotAnArchiveError        the magic bytes are not there
+    |   |-- TruncatedError           the data ends before the archive does
+    |   |-- TrailingDataError        something that is no archive follows the archive
+    |   `-- CorruptError             a checksum, a size or a field contradicts the data
+    |-- UnsupportedError             valid, but not for this version of nncomp
+    |   |-- FormatVersionError       a container version this reader does not know
+    |   |-- UnknownCodecError        a codec, or a codec version, this reader does not know
+    |   |-- NumericsProfileError     numerics this reader does not implement
+    |   `-- MissingWeightsError      shipped weights with another digest than the archive's
+    |-- LimitError                   reading on would cost more memory than the limit allows
+    `-- FileError                    a file cannot be read, or its output not be published
+        `-- OutputExistsError        the output is there already and `force` was not given
+
+Every message says what happened, where (byte offset in the archive, when there is
+one), and what to do next. `OSError` of the operating system is passed on unchanged
+by the Python interface; the command line prints it and exits with 1.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CorruptError",
+    "DeviceError",
+    "FileError",
+    "FormatError",
+    "FormatVersionError",
+    "LimitError",
+    "MethodError",
+    "MissingWeightsError",
+    "NncompError",
+    "NotAnArchiveError",
+    "NumericsProfileError",
+    "OutputExistsError",
+    "TrailingDataError",
+    "TruncatedError",
+    "UnknownCodecError",
+    "UnsupportedError",
+    "UsageError",
+]
+
+
+class NncompError(Exception):
+    """Base of all exceptions of this package.
+
+    Args:
+        message: What happened and what to do next, one sentence each.
+        offset: Byte offset in the archive at which it was noticed, or None.
+    """
+
+    def __init__(self, message: str, *, offset: int | None = None) -> None:
+        self.offset = offset
+        super().__init__(message if offset is None else f"{message} (at archive byte {offset})")
+
+
+class UsageError(NncompError, ValueError):
+    """The caller asked for something that cannot be done; exit code 2 on the command line."""
+
+
+class MethodError(UsageError):
+    """Unknown method, unknown parameter, or a value outside its range."""
+
+
+class DeviceError(UsageError):
+    """The device asked for is not available on this machine."""
+
+
+class FormatError(NncompError):
+    """The bytes are not a valid nncomp archive."""
+
+
+class NotAnArchiveError(FormatError):
+    """The magic bytes are missing."""
+
+
+class TruncatedError(FormatError):
+    """The data ends before the archive does."""
+
+
+class TrailingDataError(FormatError):
+    """Bytes that are no archive follow a complete archive."""
+
+
+class CorruptError(FormatError):
+    """A checksum, a size or a field contradicts the data."""
+
+
+class UnsupportedError(NncompError):
+    """A valid archive that this version of nncomp cannot read."""
+
+
+class FormatVersionError(UnsupportedError):
+    """A container version that this reader does not know."""
+
+
+class UnknownCodecError(UnsupportedError):
+    """A codec, or a version of a codec, that this reader does not know."""
+
+
+class NumericsProfileError(UnsupportedError):
+    """An archive computed with numerics that this reader does not implement."""
+
+
+class MissingWeightsError(UnsupportedError):
+    """The archive names shipped weights that this installation does not have."""
+
+
+class LimitError(NncompError, MemoryError):
+    """Going on would take more memory than the limit allows."""
+
+
+class FileError(NncompError):
+    """A file cannot be read, or its output cannot be published."""
+
+
+class OutputExistsError(FileError):
+    """The output exists already, and overwriting it was not asked for."""
