@@ -1,0 +1,1 @@
+"""The codecs: what the bytes of a record mean."""

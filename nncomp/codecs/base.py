@@ -181,15 +181,11 @@ class Codec(Protocol):
         """Bytes that decoding takes at most, the program itself not counted."""
         ...
 
-    def encode(
-        self, chunks: Iterable[Buffer], params: Params, context: Context
-    ) -> Iterator[Block]:
+    def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
         """Code chunks of any sizes into blocks, each with `raw` and `payload` set."""
         ...
 
-    def decode(
-        self, blocks: Iterable[Block], params: Params, context: Context
-    ) -> Iterator[Buffer]:
+    def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
         """Decode blocks in order, one buffer of `raw_size` bytes for each.
 
         Raises:
@@ -212,7 +208,9 @@ def parse_method(text: str) -> tuple[str, dict[str, str]]:
     return name.strip().lower(), settings
 
 
-def resolve_params(codec: Codec, settings: Mapping[str, str], level: int | None) -> dict[str, Value]:
+def resolve_params(
+    codec: Codec, settings: Mapping[str, str], level: int | None
+) -> dict[str, Value]:
     """Full parameters: the method string over the level over the defaults.
 
     Raises:

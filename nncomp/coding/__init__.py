@@ -1,0 +1,1 @@
+"""Entropy coding: probabilities to frequencies, frequencies to bits."""

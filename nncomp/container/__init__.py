@@ -1,0 +1,1 @@
+"""The container: magic, header, records, checksums, index. Knows nothing of codecs."""

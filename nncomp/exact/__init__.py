@@ -1,0 +1,1 @@
+"""Exact arithmetic: numbers that are the same on every machine."""
