@@ -1,0 +1,97 @@
+"""How this project compiles: one decorator, one set of compiler settings.
+
+Kernels are integer code, or floating point of correctly rounded operations, and must
+give the same bits on every machine. So the settings are the same everywhere and stand
+here alone: no fast maths (no reassociation, no fused multiply-add), NumPy's rules for
+division, no bounds checks (a kernel checks what comes from outside itself), and the
+GIL released, so that threads run kernels side by side.
+
+A kernel is compiled when it is first called, which takes seconds, and kept on disk
+for later processes. `on_compile` hears of each real compilation.
+
+The disk cache knows a kernel by its own source file alone. After a change to a function
+that kernels of *other* files call, touch those files, or delete their `__pycache__`.
+(Installing a release writes all files anew, so this concerns only work on the sources.)
+
+Importing this module loads no numba; decorating a function does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar, cast
+from weakref import WeakSet
+
+__all__ = ["inline", "kernel", "on_compile"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+on_compile: Callable[[str], None] | None = None
+"""Called with a kernel's name when its machine code is in no cache and has to be made.
+
+Set it as `jit.on_compile = ...`. It runs on the thread that called the kernel, before
+the compilation, while numba holds its lock: it must be quick and call no kernel. A
+kernel that other kernels call is announced like any other.
+"""
+
+_kernels: WeakSet[Any] = WeakSet()
+
+
+def kernel(function: F) -> F:
+    """Compile a function with numba when it is first called.
+
+    The compiled code is cached beside the source file, or in the user's cache folder if
+    that one cannot be written; where neither can, it is made anew in each process.
+
+    Args:
+        function: What numba's nopython mode accepts: scalars, NumPy arrays and other
+            kernels, no Python objects.
+
+    Returns:
+        The compiled function, called like the original; it runs without the GIL.
+    """
+    _listen()
+    try:
+        compiled: Any = _njit(cache=True)(function)
+    except RuntimeError:  # "cannot cache function ...: no locator available"
+        compiled = _njit()(function)
+    _kernels.add(compiled)
+    return cast("F", compiled)
+
+
+def inline(function: F) -> F:
+    """A piece of kernels: compiled into every kernel that calls it.
+
+    It is neither cached nor announced on its own, and may be a closure.
+
+    Args:
+        function: As for `kernel`; small, since each call is a copy of it.
+    """
+    return cast("F", _njit(forceinline=True)(function))
+
+
+def _njit(**options: bool) -> Any:
+    """numba's decorator with the settings of this project."""
+    import numba  # here, not above: `import nncomp` must stay fast
+
+    njit: Any = numba.njit
+    return njit(nogil=True, fastmath=False, boundscheck=False, error_model="numpy", **options)
+
+
+@cache
+def _listen() -> None:
+    """Hear of numba's compilations, once per process; loads from its cache are not among them."""
+    from numba.core import event
+
+    class Listener(event.Listener):
+        def on_start(self, event: Any) -> None:
+            dispatcher = event.data["dispatcher"]
+            if on_compile is not None and dispatcher in _kernels:
+                on_compile(dispatcher.py_func.__name__)
+
+        def on_end(self, event: Any) -> None:
+            pass  # the base class asks for it
+
+    register: Any = event.register  # untyped in numba
+    register("numba:compile", Listener())
