@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from nncomp.errors import MethodError
 
 __all__ = [
     "Block",
+    "Buffer",
     "Codec",
     "Context",
     "Param",
@@ -109,7 +110,9 @@ class Block:
     Attributes:
         raw_size: Size of the decoded bytes.
         payload: Coded bytes; None when the codec found nothing smaller than the raw
-            bytes (encoding), in which case they are stored as they are.
+            bytes (encoding), in which case they are stored as they are. A payload that
+            is not smaller than `raw` is dropped, too: a decoder must be able to go on
+            from `raw` wherever its encoder could have gone on from `payload`.
         raw: The decoded bytes: always there when encoding; when decoding, there if
             the record was stored, and then `payload` is None.
     """
@@ -131,7 +134,8 @@ class Context:
         threads: How many threads may work; at least 1.
         device: "auto", "cpu" or "cuda".
         memory_limit: Bytes that may be used, or None.
-        progress: Called with the number of raw bytes done since the last call.
+        progress: Called by the codec, encoding or decoding, with the number of raw bytes
+            done since the last call; all calls together give the size of the content.
         notice: Called with a short text when something slow and silent begins
             (compiling kernels at first use, say).
     """
@@ -213,13 +217,19 @@ def resolve_params(
 ) -> dict[str, Value]:
     """Full parameters: the method string over the level over the defaults.
 
+    A level is ignored by a codec that has none.
+
     Raises:
-        MethodError: An unknown key or an invalid value; the message lists the valid ones.
+        MethodError: An unknown level or key, or an invalid value; the message lists the
+            valid ones.
     """
     declared = {p.name: p for p in codec.params}
     values: dict[str, Value] = {p.name: p.default for p in codec.params}
-    if level is not None:
-        values.update(codec.levels.get(level, {}))
+    if level is not None and codec.levels:
+        if level not in codec.levels:
+            known = ", ".join(map(str, sorted(codec.levels)))
+            raise MethodError(f"method {codec.name!r} has no level {level}. Its levels: {known}")
+        values.update(codec.levels[level])
     for key, text in settings.items():
         if key not in declared:
             known = "; ".join(f"{p.name}: {p.describe()}" for p in codec.params) or "none"
@@ -239,12 +249,14 @@ def parse_params(codec: Codec, text: str) -> dict[str, Value]:
     """Read header text back; parameters that are not stored take their defaults.
 
     Raises:
-        MethodError: The text does not fit the codec (the caller knows it as corruption).
+        MethodError: The text is not what `format_params` writes for this codec (the
+            caller knows it as corruption).
     """
     values = resolve_params(codec, parse_method("x:" + text)[1], None)
-    missing = [p.name for p in codec.params if p.stored and f"{p.name}=" not in text]
-    if missing:
-        raise MethodError(f"parameters missing in the header: {', '.join(missing)}")
+    if format_params(codec, values) != text:
+        raise MethodError(
+            f"{text!r} does not list the parameters of method {codec.name!r}, each once, in order"
+        )
     return values
 
 
@@ -252,12 +264,16 @@ def rechunk(chunks: Iterable[Buffer], size: int) -> Iterator[bytes]:
     """Cut chunks of any sizes into pieces of exactly `size` bytes; the last may be shorter."""
     pending = bytearray()
     for chunk in chunks:
-        view: Any = memoryview(chunk).cast("B")
+        view = memoryview(chunk).cast("B")
         start = 0
         while start < len(view):
             take = min(size - len(pending), len(view) - start)
-            pending += view[start : start + take]
+            piece = view[start : start + take]
             start += take
+            if take == size:
+                yield bytes(piece)
+                continue
+            pending += piece
             if len(pending) == size:
                 yield bytes(pending)
                 pending.clear()
