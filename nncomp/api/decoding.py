@@ -1,0 +1,256 @@
+"""Decompressing: every record, every member and every size is verified on the way."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import xxhash
+
+from nncomp.api.encoding import Result, grant, make_context, refuse_above_limit
+from nncomp.codecs.base import Block, parse_params
+from nncomp.codecs.registry import by_id
+from nncomp.container.reader import StreamInput, read_members
+from nncomp.container.writer import write_all
+from nncomp.errors import (
+    CorruptError,
+    LimitError,
+    MethodError,
+    MissingWeightsError,
+    NncompError,
+    NumericsProfileError,
+    UnknownCodecError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nncomp.codecs.base import Buffer, Codec, Context, Params
+    from nncomp.container.layout import Header
+    from nncomp.container.reader import Member, Record
+
+__all__ = ["Decoder", "decode_member", "decompress", "decompress_stream"]
+
+
+def decompress(
+    data: Buffer,
+    *,
+    threads: int = 1,
+    device: str = "auto",
+    memory_limit: int | None = None,
+) -> bytes:
+    """Decompress an archive in memory; the contents of all its members, joined.
+
+    Args:
+        data: The archive, nothing before or after it.
+        threads: How many threads may work.
+        device: "auto", "cpu" or "cuda".
+        memory_limit: Bytes that decoding may take, and that the result may have; default
+            three quarters of the physical memory.
+
+    Raises:
+        FormatError: This is no archive, or it is damaged.
+        UnsupportedError: A newer version of nncomp is needed.
+        LimitError: More than `memory_limit`.
+    """
+    context, limit = grant(make_context(threads, device, memory_limit))
+    sink = _BoundedBytes(limit)
+    decompress_stream(io.BytesIO(data), sink, context=context)
+    return sink.getvalue()
+
+
+class _BoundedBytes(io.BytesIO):
+    """Memory that refuses to grow above a limit."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def write(self, data: Buffer, /) -> int:  # type: ignore[override]  # only buffers come here
+        if self.tell() + len(data) > self._limit:
+            raise LimitError(
+                f"the content takes more than the limit of {self._limit} bytes of memory. Raise it "
+                "with memory_limit, or use nncomp.open to read it piece by piece"
+            )
+        return super().write(data)
+
+
+def decompress_stream(
+    source: BinaryIO, sink: BinaryIO | None, *, context: Context | None = None
+) -> Result:
+    """Decompress an archive, one or more members, with bounded memory.
+
+    Args:
+        source: Read to its end, which must be the end of the archive; need not be
+            seekable; left open.
+        sink: Where the content goes; left open. After an exception it may have some of
+            the content. None: only verify.
+        context: Threads, device, memory limit, callbacks.
+
+    Raises:
+        FormatError, UnsupportedError, LimitError: As for `decompress`.
+    """
+    stream = StreamInput(source)
+    methods: dict[str, None] = {}  # in order, without repetitions
+    raw_size = 0
+    for member in read_members(stream):
+        decoder = Decoder.prepare(member.header, context)
+        methods[decoder.method] = None
+        for raw in decode_member(member, decoder):
+            raw_size += len(raw)
+            if sink is not None:
+                write_all(sink, raw)
+    return Result(raw_size, stream.offset, " ".join(methods))
+
+
+def decode_member(member: Member, decoder: Decoder) -> Iterator[Buffer]:
+    """The content of a member piece by piece; its last checksum is verified after the last."""
+    content = xxhash.xxh3_64()
+    for raw in decoder.decode(member.records(decoder.largest)):
+        content.update(raw)
+        yield raw
+    if member.footer is None or content.intdigest() != member.footer.checksum:
+        raise CorruptError("the content does not match its checksum", offset=member.offset)
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A codec, ready for the records of one member.
+
+    Attributes:
+        codec, params: What the header asks for.
+        context: What the caller grants.
+        method: Method string with the stored parameters.
+        largest: Raw size that no record may exceed, in bytes.
+    """
+
+    codec: Codec
+    params: Params
+    context: Context
+    method: str
+    largest: int
+
+    @classmethod
+    def prepare(cls, header: Header, context: Context | None) -> Decoder:
+        """Check everything that the header asks for, before work starts.
+
+        Raises:
+            UnsupportedError: Codec, codec version, numerics or weights are not here.
+            LimitError: Decoding takes more than the memory limit.
+            CorruptError: The parameters are not the codec's.
+        """
+        granted, limit = grant(context)
+        refuse_above_limit(header.memory, limit, "decompressing this archive")
+        codec = by_id(header.codec_id)
+        _refuse_unsupported(header, codec)
+        try:
+            params = parse_params(codec, header.params)
+        except MethodError as error:
+            raise CorruptError(f"the header's parameters are not valid: {error}") from error
+        refuse_above_limit(codec.memory(params), limit, "decompressing this archive")
+        method = f"{codec.name}:{header.params}" if header.params else codec.name
+        return cls(codec, params, granted, method, codec.max_block(params))
+
+    def decode(self, records: Iterable[Record]) -> Iterator[Buffer]:
+        """One verified buffer for each record, in order.
+
+        Raises:
+            CorruptError: A record does not decode to what its header says; the offset is
+                that of the record.
+        """
+        feed = _Feed(records)
+        decoded = iter(self.codec.decode(feed, self.params, self.context))
+        while (raw := self._next(decoded, feed)) is not None:
+            if not feed.waiting:
+                raise CorruptError("the codec gives more than there are records")
+            record = feed.waiting.popleft()
+            if (
+                memoryview(raw).nbytes != record.raw_size
+                or xxhash.xxh3_64_intdigest(raw) != record.checksum
+            ):
+                raise CorruptError(
+                    "a record does not decode to the bytes that went into it", offset=record.offset
+                )
+            yield raw
+        if feed.waiting or next(feed, None) is not None:
+            raise CorruptError("the codec ends before the records do")
+
+    def _next(self, decoded: Iterator[Buffer], feed: _Feed) -> Buffer | None:
+        """The next buffer; what the codec raises becomes an error at the record."""
+        try:
+            return next(decoded, None)
+        except Exception as error:
+            if error is feed.failure:
+                raise
+            if isinstance(error, MemoryError) and not isinstance(error, NncompError):
+                raise LimitError("the memory of this machine ran out while decoding") from error
+            if isinstance(error, NncompError) and not isinstance(error, CorruptError):
+                raise
+            at = feed.waiting[0].offset if feed.waiting else None
+            if isinstance(error, NncompError):
+                raise CorruptError(str(error), offset=at) from error
+            raise CorruptError(
+                f"a record cannot be decoded ({type(error).__name__}: {error})", offset=at
+            ) from error
+
+
+def _refuse_unsupported(header: Header, codec: Codec) -> None:
+    if header.codec_version != codec.version:
+        raise UnknownCodecError(
+            f"the archive uses version {header.codec_version} of codec {codec.name!r}; this nncomp "
+            f"reads version {codec.version}. Another version of nncomp may read it"
+        )
+    if header.profile != codec.profile:
+        raise NumericsProfileError(
+            f"the archive was computed with numerics profile {header.profile}; this nncomp "
+            f"implements profile {codec.profile} for codec {codec.name!r}. Another version of "
+            "nncomp may read it"
+        )
+    if header.weights_digest is not None:
+        # No codec of this version ships weights.
+        raise MissingWeightsError(
+            f"the archive needs the weights with SHA-256 {header.weights_digest.hex()}, which this "
+            "nncomp does not have. A newer version may have them"
+        )
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What a record must decode to, and where it stands."""
+
+    offset: int
+    raw_size: int
+    checksum: int
+
+
+class _Feed:
+    """Records as blocks for a codec, which may take several before it gives the first back.
+
+    Attributes:
+        waiting: Records that the codec has taken and not given back.
+        failure: What reading raised, to tell it from what the codec raises.
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._records = iter(records)
+        self.waiting: deque[_Expected] = deque()
+        self.failure: Exception | None = None
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> Block:
+        try:
+            record = next(self._records)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self.failure = error
+            raise
+        header = record.header
+        self.waiting.append(_Expected(record.offset, header.raw_size, header.checksum))
+        if record.stored:
+            return Block(header.raw_size, None, record.payload)
+        return Block(header.raw_size, record.payload)

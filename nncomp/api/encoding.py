@@ -1,0 +1,235 @@
+"""Compressing: method string in, one archive member out."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, BinaryIO
+
+from nncomp.codecs.base import Context, format_params, parse_method, resolve_params
+from nncomp.codecs.registry import by_id, by_name
+from nncomp.container.layout import Header
+from nncomp.container.limits import PIECE, default_memory_limit
+from nncomp.container.writer import MemberWriter, write_all
+from nncomp.errors import FileError, LimitError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nncomp.codecs.base import Buffer, Codec, Params
+
+__all__ = ["DEFAULT_METHOD", "Result", "compress", "compress_stream", "make_context", "prepare"]
+
+DEFAULT_METHOD = "zstd"
+
+# What is always looked at before the header is written. Content below this size is compared
+# with its stored form; above it, 0.1% are more than any header takes.
+_HEAD_SIZE = 256 << 10
+_STORE_ID = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was done.
+
+    Attributes:
+        raw_size: Size of the content in bytes.
+        archive_size: Size of the archive in bytes.
+        method: Method string with all parameters that are known; "store" where that was
+            switched to because nothing came out smaller. For several members with
+            different methods, all of them, separated by blanks.
+    """
+
+    raw_size: int
+    archive_size: int
+    method: str
+
+
+def make_context(threads: int, device: str, memory_limit: int | None) -> Context:
+    """A context from plain arguments.
+
+    Raises:
+        UsageError: One of them is out of range.
+    """
+    if threads < 1:
+        raise UsageError(f"threads={threads} is not valid: expected at least 1")
+    if memory_limit is not None and memory_limit < 0:
+        raise UsageError(f"memory_limit={memory_limit} is not valid: expected bytes, or None")
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device={device!r} is not valid: expected auto, cpu or cuda")
+    return Context(threads=threads, device=device, memory_limit=memory_limit)
+
+
+def grant(context: Context | None) -> tuple[Context, int]:
+    """The context with its memory limit filled in, and that limit."""
+    context = context or Context()
+    limit = default_memory_limit() if context.memory_limit is None else context.memory_limit
+    return replace(context, memory_limit=limit), limit
+
+
+def refuse_above_limit(needed: int, limit: int, what: str) -> None:
+    """Raise `LimitError` if `needed` bytes are more than `limit`."""
+    if needed > limit:
+        raise LimitError(
+            f"{what} takes {needed} bytes of memory, the limit is {limit} bytes. Raise it with "
+            "-M/--memory or memory_limit if that is meant"
+        )
+
+
+def prepare(method: str, level: int | None) -> tuple[Codec, Params]:
+    """The codec and the full parameters that a method string stands for.
+
+    Raises:
+        MethodError: Unknown method, parameter or level, or an invalid value.
+    """
+    name, settings = parse_method(method)
+    codec = by_name(name)
+    return codec, resolve_params(codec, settings, level)
+
+
+def compress(
+    data: Buffer,
+    method: str = DEFAULT_METHOD,
+    *,
+    level: int | None = None,
+    threads: int = 1,
+    device: str = "auto",
+    memory_limit: int | None = None,
+) -> bytes:
+    """Compress bytes in memory into an archive.
+
+    Args:
+        data: Any contiguous buffer.
+        method: "name" or "name:key=value,key=value".
+        level: 1 (fast) to 9 (small), where the method has levels; parameters in `method`
+            go before it.
+        threads: How many threads may work.
+        device: "auto", "cpu" or "cuda".
+        memory_limit: Bytes that decompressing may take; default three quarters of the
+            physical memory.
+
+    Raises:
+        UsageError: The method or another argument is not valid.
+        LimitError: Decompressing would take more than `memory_limit`.
+    """
+    sink = io.BytesIO()
+    context = make_context(threads, device, memory_limit)
+    size = memoryview(data).nbytes
+    compress_stream(
+        io.BytesIO(data), sink, method=method, level=level, context=context, content_size=size
+    )
+    return sink.getvalue()
+
+
+def compress_stream(
+    source: BinaryIO,
+    sink: BinaryIO,
+    *,
+    method: str = DEFAULT_METHOD,
+    level: int | None = None,
+    context: Context | None = None,
+    content_size: int | None = None,
+) -> Result:
+    """Compress a stream into one archive member, with bounded memory.
+
+    Args:
+        source: Read to its end; need not be seekable; left open.
+        sink: Written from its current position; need not be seekable; left open. After
+            an exception it holds an incomplete archive.
+        method: "name" or "name:key=value,key=value".
+        level: 1 to 9, as for `compress`.
+        context: Threads, device, memory limit, callbacks.
+        content_size: Size of what `source` will give in bytes, when known; goes into the
+            header.
+
+    Raises:
+        UsageError: The method is not valid.
+        LimitError: Decompressing would take more than the memory limit.
+        FileError: `source` gave another number of bytes than `content_size`.
+    """
+    codec, params = prepare(method, level)
+    granted, limit = grant(context)
+    wanted = max(_HEAD_SIZE, codec.peek(params))
+    head = b"".join(_pieces(source, wanted))
+    complete = len(head) < wanted
+    params = codec.settle(params, head, complete)
+    refuse_above_limit(codec.memory(params), limit, f"decompressing method {codec.name!r}")
+    chunks = _announced(_chunks(head, source), content_size)
+    if not complete:
+        return _write_member(chunks, sink, codec, params, granted, content_size)
+    return _write_smaller(b"".join(chunks), sink, codec, params, granted)
+
+
+def _write_smaller(
+    content: bytes, sink: BinaryIO, codec: Codec, params: Params, context: Context
+) -> Result:
+    """Write the whole content with the codec, or stored if that is no larger."""
+    plain, coded = io.BytesIO(), io.BytesIO()
+    store = by_id(_STORE_ID)
+    result = _write_member(iter([content]), plain, store, {}, Context(), len(content))
+    coded_result = _write_member(iter([content]), coded, codec, params, context, len(content))
+    if coded_result.archive_size < result.archive_size:
+        plain, result = coded, coded_result
+    write_all(sink, plain.getbuffer())
+    return result
+
+
+def _write_member(
+    chunks: Iterator[bytes],
+    sink: BinaryIO,
+    codec: Codec,
+    params: Params,
+    context: Context,
+    content_size: int | None,
+) -> Result:
+    header = Header(
+        codec_id=codec.codec_id,
+        codec_version=codec.version,
+        profile=codec.profile,
+        memory=codec.memory(params),
+        params=format_params(codec, params),
+        content_size=content_size,
+    )
+    writer = MemberWriter(sink, header)
+    for block in codec.encode(chunks, params, context):
+        if block.raw is None:
+            raise TypeError(f"codec {codec.name!r} gave a block without its raw bytes")
+        writer.add(block.raw, block.payload)
+    return Result(writer.raw_size, writer.finish(), method_string(codec, params))
+
+
+def method_string(codec: Codec, params: Params) -> str:
+    """The method with all of `params`, as `prepare` reads it back."""
+    text = ",".join(f"{p.name}={p.format(params[p.name])}" for p in codec.params)
+    return f"{codec.name}:{text}" if text else codec.name
+
+
+def _pieces(source: BinaryIO, size: int) -> Iterator[bytes]:
+    """`size` bytes, fewer only where the source ends."""
+    while size and (piece := source.read(min(size, PIECE))):
+        size -= len(piece)
+        yield piece
+
+
+def _chunks(head: bytes, source: BinaryIO) -> Iterator[bytes]:
+    """The head, then the rest of the source."""
+    if head:
+        yield head
+    while piece := source.read(PIECE):
+        yield piece
+
+
+def _announced(chunks: Iterator[bytes], size: int | None) -> Iterator[bytes]:
+    """The chunks, which must have `size` bytes in all."""
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if size is not None and total > size:
+            break
+        yield chunk
+    if size is not None and total != size:
+        given = "more" if total > size else total
+        raise FileError(
+            f"the source was announced with {size} bytes and gave {given}; it changed while it "
+            "was read, or content_size is wrong"
+        )
