@@ -49,6 +49,8 @@ _ZSTD_HEADER_SIZE = 6
 # content, so that the decoder allocates nothing but the result.
 _ZSTD_READ = b"\x28\xb5\x2f\xfd\xa0"
 _ZSTD_WINDOW_MAX = 1 << 31
+# The hash table of the long search has one entry of 8 bytes per 128 bytes of window.
+_LONG_TABLE_SHIFT = 4
 
 
 class _GeneralCodec(ABC):
@@ -186,23 +188,15 @@ class _Zstd(_GeneralCodec):
         return super().settle({**params, "block": block}, head, complete)
 
     def encoding_memory(self, params: Params) -> int:
-        context: int = self._library_params(params).estimated_compression_context_size()
-        return context + self.memory(params)
-
-    def _library_params(self, params: Params) -> zstandard.ZstdCompressionParameters:
+        """The match finder's tables on top; the library cannot estimate those of `long`."""
         long = int(params["long"])
-        search = {"enable_ldm": True, "window_log": long} if long else {}
-        return zstandard.ZstdCompressionParameters.from_level(
-            int(params["level"]),
-            source_size=self.max_block(params),
-            write_content_size=False,
-            write_checksum=False,
-            write_dict_id=False,
-            **search,
-        )
+        tables: int = _library_params(
+            params, search_long=False
+        ).estimated_compression_context_size()
+        return self.memory(params) + tables + ((1 << long) >> _LONG_TABLE_SHIFT)
 
     def encoder(self, params: Params) -> Callable[[bytes], bytes | None]:
-        library_params = self._library_params(params)
+        library_params = _library_params(params, search_long=bool(params["long"]))
         local = threading.local()  # a compressor works for one thread at a time
 
         def encode(raw: bytes) -> bytes:
@@ -219,6 +213,19 @@ class _Zstd(_GeneralCodec):
         decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_MAX)
         frame = b"".join((_ZSTD_READ, raw_size.to_bytes(4, "little"), payload))
         return decompressor.decompress(frame, allow_extra_data=False)
+
+
+def _library_params(params: Params, *, search_long: bool) -> zstandard.ZstdCompressionParameters:
+    window = {"window_log": int(params["long"])} if params["long"] else {}
+    return zstandard.ZstdCompressionParameters.from_level(
+        int(params["level"]),
+        source_size=int(params["block"]),
+        enable_ldm=search_long,
+        write_content_size=False,
+        write_checksum=False,
+        write_dict_id=False,
+        **window,
+    )
 
 
 class _Lz4(_GeneralCodec):
