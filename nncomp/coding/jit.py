@@ -72,7 +72,7 @@ def inline(function: F) -> F:
 
 
 def _njit(**options: bool) -> Any:
-    """numba's decorator with the settings of this project."""
+    """The decorator of numba with this project's settings."""
     import numba  # here, not above: `import nncomp` must stay fast
 
     njit: Any = numba.njit
