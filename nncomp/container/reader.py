@@ -61,9 +61,7 @@ class StreamInput:
         """
         data = self.up_to(size)
         if len(data) < size:
-            raise TruncatedError(
-                "the archive ends too early; get a complete copy of it", offset=self._offset
-            )
+            raise self.truncated()
         return data
 
     def take_payload(self, size: int) -> bytes | bytearray:
@@ -77,13 +75,24 @@ class StreamInput:
 
     def skip(self, size: int) -> None:
         """Pass over exactly `size` bytes, without reading them where the stream can seek."""
-        if size and self._file.seekable():
-            # The last byte is read, since seeking past the end is no error.
-            self._file.seek(size - 1, io.SEEK_CUR)
-            self._offset += size - 1
-            size = 1
+        if self._file.seekable():
+            here = self._file.tell()
+            # Seeking past the end is no error to a file, so its size is asked for.
+            left = max(0, self._file.seek(0, io.SEEK_END) - here)
+            if size > left:
+                self._offset += left
+                raise self.truncated()
+            self._file.seek(here + size)
+            self._offset += size
+            return
         while size:
             size -= len(self.take(min(size, PIECE)))
+
+    def truncated(self) -> TruncatedError:
+        """The error for an end at this place."""
+        return TruncatedError(
+            "the archive ends too early; get a complete copy of it", offset=self._offset
+        )
 
 
 @dataclass(frozen=True)
@@ -129,13 +138,10 @@ def read_header(source: StreamInput, *, first: bool) -> Header | None:
         raise TrailingDataError(
             "the archive is complete, but something else follows it; cut it off there", offset=at
         )
+    if not magic:
+        raise TruncatedError("this is no archive: it is empty")
     if len(magic) < len(MAGIC):
-        raise TruncatedError(
-            "the archive ends too early; get a complete copy of it"
-            if magic
-            else "this is no archive: it is empty",
-            offset=source.offset,
-        )
+        raise source.truncated()
     return Header.unpack(source)
 
 
