@@ -3,7 +3,8 @@
 Same float32 operations in the same order, same integer sums, hence the same bits; no
 fastmath, so that LLVM neither contracts nor reassociates. Every kernel works on a
 range of rows (or columns, or elements) given by its first two arguments, so that
-`over` can share it between threads: no result depends on how it is cut.
+`over` can share it between threads: no result depends on how it is cut. Inner loops
+run from 0 to an array's length, or LLVM does not vectorise them.
 """
 
 from __future__ import annotations
@@ -65,23 +66,45 @@ def _exponent(amax: Any, floor: Any) -> Any:
 
 
 @kernel
+def _magnitude(x: Any) -> Any:
+    """|x| as its bits: integers, since LLVM vectorises no maximum of floats."""
+    return I32(F32(x).view(np.int32) & I32(0x7FFFFFFF))
+
+
+@kernel
+def _ordered(bits: Any) -> Any:
+    """Bits of floats to integers of the same order, and back."""
+    return I32(bits ^ ((bits >> I32(31)) & I32(0x7FFFFFFF)))
+
+
+@kernel
+def _peak(row: Any) -> Any:
+    """Largest value of a row."""
+    key = _ordered(F32(row[0]).view(np.int32))
+    for j in range(row.shape[0]):
+        key = max(key, _ordered(F32(row[j]).view(np.int32)))
+    return I32(_ordered(I32(key))).view(np.float32)
+
+
+@kernel
 def _largest(row: Any) -> Any:
+    """Largest magnitude of a row."""
     bits = I32(0)
     for j in range(row.shape[0]):
-        bits = max(bits, I32(F32(row[j]).view(np.int32) & I32(0x7FFFFFFF)))
+        bits = max(bits, _magnitude(row[j]))
     return I32(bits).view(np.float32)
 
 
 @kernel
 def quantise_rows(lo: int, hi: int, x: Any, activation: bool, q: Any, scale: Any) -> None:
     width = x.shape[1]
-    row = np.empty(width, np.float32)
+    activated = np.empty(width, np.float32)
     for i in range(lo, hi):
+        row = x[i]
         if activation:
             for j in range(width):
-                row[j] = _gelu(x[i, j])
-        else:
-            row[:] = x[i]
+                activated[j] = _gelu(x[i, j])
+            row = activated
         e = _exponent(_largest(row), grid.FLOOR)
         scale[i] = _pow2(e + 1 - grid.VALUE_BITS)
         step = _pow2(grid.VALUE_BITS - 1 - e)
@@ -117,13 +140,15 @@ def split_rows(lo: int, hi: int, dy: Any, column: Any, q: Any, scale: Any) -> No
 @kernel
 def column_exponents(lo: int, hi: int, dy: Any, row: Any, weighted: bool, exponent: Any) -> None:
     """Exponents of the columns lo..hi of dy, times the row scales if `weighted`."""
-    largest = np.zeros(hi - lo, np.float32)
+    exponent = exponent[lo:hi]
+    largest = np.zeros(hi - lo, np.int32)
     for i in range(dy.shape[0]):
         s = row[i] if weighted else _ONE
-        for j in range(lo, hi):
-            largest[j - lo] = max(largest[j - lo], abs(dy[i, j] * s))
-    for j in range(lo, hi):
-        exponent[j] = _exponent(largest[j - lo], grid.GRAD_FLOOR)
+        line = dy[i][lo:hi]
+        for j in range(largest.shape[0]):
+            largest[j] = max(largest[j], _magnitude(line[j] * s))
+    for j in range(largest.shape[0]):
+        exponent[j] = max((largest[j] >> I32(23)) - I32(127), grid.GRAD_FLOOR)
 
 
 @kernel
@@ -138,11 +163,12 @@ def split_columns(lo: int, hi: int, dy: Any, row: Any, exponent: Any, q: Any, sc
             scale[j] = _pow2(exponent[j] + 1 - grid.GRAD_BITS)
     for i in range(lo, hi):
         s = row[i]
+        left, right = q[i][:width], q[i][width:]
         for j in range(width):
             v = I32(_clip(np.rint((dy[i, j] * s) * step[j]), -_GRAD_LIMIT, _GRAD_LIMIT))
             high = I32(v + I32(64)) >> I32(7)
-            q[i, j] = np.int8(high)
-            q[i, width + j] = np.int8(v - high * I32(128))
+            left[j] = np.int8(high)
+            right[j] = np.int8(v - high * I32(128))
 
 
 @kernel
@@ -165,15 +191,17 @@ def merge_activation(lo: int, hi: int, acc: Any, row: Any, x: Any, y: Any) -> No
 @kernel
 def column_sum(lo: int, hi: int, x: Any, exponent: Any, y: Any) -> None:
     """Columns lo..hi. The integers, of at most 23 bits, are summed in int64."""
+    exponent, y = exponent[lo:hi], y[lo:hi]
     total = np.zeros(hi - lo, np.int64)
     step = np.empty(hi - lo, np.float32)
-    for j in range(lo, hi):
-        step[j - lo] = _pow2(grid.SUM_BITS - 1 - exponent[j])
+    for j in range(step.shape[0]):
+        step[j] = _pow2(grid.SUM_BITS - 1 - exponent[j])
     for i in range(x.shape[0]):
-        for j in range(lo, hi):
-            total[j - lo] += np.int64(I32(np.rint(x[i, j] * step[j - lo])))
-    for j in range(lo, hi):
-        y[j] = F32(total[j - lo]) * _pow2(exponent[j] + 1 - grid.SUM_BITS)
+        line = x[i][lo:hi]
+        for j in range(step.shape[0]):
+            total[j] += np.int64(I32(np.rint(line[j] * step[j])))
+    for j in range(step.shape[0]):
+        y[j] = F32(total[j]) * _pow2(exponent[j] + 1 - grid.SUM_BITS)
 
 
 @kernel
@@ -182,13 +210,15 @@ def index_sum(lo: int, hi: int, x: Any, index: Any, exponent: int, y: Any) -> No
     total = np.zeros((y.shape[0], hi - lo), np.int64)
     step = _pow2(grid.SUM_BITS - 1 - exponent)
     for i in range(x.shape[0]):
-        k = index[i]
-        for j in range(lo, hi):
-            total[k, j - lo] += np.int64(I32(np.rint(x[i, j] * step)))
+        line = x[i][lo:hi]
+        into = total[index[i]]
+        for j in range(into.shape[0]):
+            into[j] += np.int64(I32(np.rint(line[j] * step)))
     unit = _pow2(exponent + 1 - grid.SUM_BITS)
     for k in range(y.shape[0]):
-        for j in range(lo, hi):
-            y[k, j] = F32(total[k, j - lo]) * unit
+        line = y[k][lo:hi]
+        for j in range(line.shape[0]):
+            line[j] = F32(total[k, j]) * unit
 
 
 @kernel
@@ -263,9 +293,7 @@ def gelu_backward(lo: int, hi: int, dy: Any, x: Any, y: Any) -> None:
 @kernel
 def softmax_weights(lo: int, hi: int, logits: Any, weights: Any) -> None:
     for i in range(lo, hi):
-        peak = logits[i, 0]
-        for j in range(logits.shape[1]):
-            peak = max(peak, logits[i, j])
+        peak = _peak(logits[i])
         for j in range(logits.shape[1]):
             weights[i, j] = I32(np.rint(_exp(logits[i, j] - peak) * _PROBABILITY_UNIT))
 
@@ -290,7 +318,8 @@ def loss_gradient(lo: int, hi: int, weights: Any, targets: Any, share: Any, y: A
 @kernel
 def adam(lo: int, hi: int, w: Any, g: Any, m: Any, v: Any, c: Any) -> None:
     b1, a1, b2, a2, step, root, eps, decay = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
-    for i in range(lo, hi):
+    w, g, m, v = w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi]
+    for i in range(w.shape[0]):
         d = g[i] + w[i] * decay
         d = _ZERO if abs(d) < _GRADIENT_MIN else d
         first = m[i] * b1 + d * a1
