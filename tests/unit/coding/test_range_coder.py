@@ -401,10 +401,10 @@ def test_invalid_intervals_are_refused(start: int, freq: int) -> None:
     assert encoder.finish() == encode_intervals([(5, 9)], 24)
 
 
-def test_rows_that_do_not_sum_up_are_refused() -> None:
-    rows = np.zeros((1, 256), np.int32)
+@pytest.mark.parametrize("entry", [0, -1, 2**24 + 1, 2**31 - 1])
+def test_rows_that_do_not_sum_up_are_refused(entry: int) -> None:
     with pytest.raises(ValueError, match="does not sum to"):
-        Decoder(b"abc").decode(rows)
+        Decoder(b"abc").decode(row_of({0: entry})[None])
 
 
 @pytest.mark.parametrize("bits", [0, 32, -1])
