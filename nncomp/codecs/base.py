@@ -93,7 +93,9 @@ class Param:
             return "one of " + ", ".join(self.choices)
         if self.kind == "bool":
             return "on or off"
-        what = {"int": "an integer", "size": "a size (K, M, G)", "float": "a number"}[self.kind]
+        if self.kind == "size":
+            return f"a size from {_in_words(int(self.low))} to {_in_words(int(self.high))}"
+        what = "an integer" if self.kind == "int" else "a number"
         return f"{what} from {self.low:g} to {self.high:g}"
 
     def format(self, value: Value) -> str:
@@ -101,6 +103,14 @@ class Param:
         if isinstance(value, bool):
             return "on" if value else "off"
         return repr(value) if isinstance(value, float) else str(value)
+
+
+def _in_words(size: int) -> str:
+    """A size with the largest suffix that leaves a whole number."""
+    for suffix, unit in reversed(_SUFFIXES.items()):
+        if size and size % unit == 0:
+            return f"{size // unit}{suffix}"
+    return str(size)
 
 
 @dataclass
