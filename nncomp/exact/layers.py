@@ -20,54 +20,68 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from nncomp.exact import reference
 from nncomp.exact.ops import backend
 from nncomp.exact.products import batched, product
 
-__all__ = ["Embedding", "LaneLinear", "LayerNorm", "Linear", "gelu", "refresh"]
+__all__ = [
+    "LaneLinear",
+    "LayerNorm",
+    "Linear",
+    "gelu",
+    "linear",
+    "lookup",
+    "refresh",
+    "sigmoid",
+]
 
 EPS = 1e-5
 
 
 class _LinearFunction(Function):
-    """y = act(x) W^T + b."""
+    """y = act(x) W^T + b, with W as integers `weight_q` of scales `weight_scale`."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, layer: Linear, activation: bool
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        weight_q: Tensor,
+        weight_scale: Tensor,
+        activation: bool,
     ) -> Tensor:
         ops = backend(x.device)
         q, scale = ops.quantise_rows(x, activation)
-        y = ops.rescale(product(q, layer.q.t()), scale, layer.scale, bias)
-        ctx.save_for_backward(x if activation else x.new_empty(0), q, scale)
-        ctx.layer = layer
+        y = ops.rescale(product(q, weight_q.t()), scale, weight_scale, bias)
+        saved = x if activation else x.new_empty(0)
+        ctx.save_for_backward(saved, q, scale, weight_q, weight_scale)
         return cast(Tensor, y)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, q, scale = ctx.saved_tensors
-        layer: Linear = ctx.layer
+        x, q, scale, weight_q, weight_scale = ctx.saved_tensors
         ops = backend(dy.device)
         dy = dy.contiguous()
         dx = None
         if ctx.needs_input_grad[0]:
-            slices, row = ops.split_rows(dy, layer.scale)
-            acc = product(slices.view(-1, dy.shape[1]), layer.q)
+            slices, row = ops.split_rows(dy, weight_scale)
+            acc = product(slices.view(-1, dy.shape[1]), weight_q)
             dx = ops.merge(acc.view(2, -1, q.shape[1]), row, x if x.numel() else None)
         slices, row = ops.split_columns(dy, scale)
         acc = product(slices.t(), q)
         dw = ops.merge(acc.view(2, dy.shape[1], -1), row)
-        return dx, dw, ops.column_sum(dy), None, None
+        return dx, dw, ops.column_sum(dy), None, None, None
 
 
 class Linear(nn.Module):
     """Fully connected layer; with `activation`, of gelu of its input.
 
     Args:
-        inputs, outputs: Widths K and N. The weight is (N, K).
+        weight: (N, K) initial weights. bias: (N,).
         activation: Apply `gelu` to the input on its way into the product, which
             saves writing and reading it.
-        weight: Initial weight (N, K) and, of the same generator, bias (N,).
     """
 
     q: Tensor
@@ -89,8 +103,14 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(R, K) to (R, N)."""
-        y = _LinearFunction.apply(x, self.weight, self.bias, self, self.activation)
-        return cast(Tensor, y)
+        args = (x, self.weight, self.bias, self.q, self.scale, self.activation)
+        return cast(Tensor, _LinearFunction.apply(*args))
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x W^T + b for a weight that is itself computed: (R, K), (N, K), (N,) to (R, N)."""
+    q, scale = backend(x.device).quantise_rows(weight.detach())
+    return cast(Tensor, _LinearFunction.apply(x, weight, bias, q, scale, False))
 
 
 class _LaneLinearFunction(Function):
@@ -211,40 +231,44 @@ def gelu(x: Tensor) -> Tensor:
     return cast(Tensor, _GeluFunction.apply(x))
 
 
-class _EmbeddingFunction(Function):
-    """sigmoid(table)[index]."""
+class _SigmoidFunction(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = reference.sigmoid(x)
+        ctx.save_for_backward(y)
+        return y
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:
-        from nncomp.exact import reference
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return cast(Tensor, dy * (y - y * y))
 
-        y = reference.sigmoid(table)
-        ctx.save_for_backward(y, index)
-        return y[index]
+
+def sigmoid(x: Tensor) -> Tensor:
+    """Logistic function; for small tensors, so there is no kernel of it."""
+    return cast(Tensor, _SigmoidFunction.apply(x))
+
+
+class _LookupFunction(Function):
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.size = table.shape[0]
+        return table[index]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
-        y, index = ctx.saved_tensors
-        rows = dy.reshape(-1, y.shape[1]).contiguous()
-        total = backend(dy.device).index_sum(rows, index.reshape(-1), y.shape[0])
-        return total * (y - y * y), None
+        (index,) = ctx.saved_tensors
+        rows = dy.reshape(-1, dy.shape[-1]).contiguous()
+        total = backend(dy.device).index_sum(rows, index.reshape(-1), ctx.size)
+        return total, None
 
 
-class Embedding(nn.Module):
-    """One vector a byte, squashed by a sigmoid (SEP and PAC).
-
-    Args:
-        table: (256, D) initial values.
-    """
-
-    def __init__(self, table: Tensor) -> None:
-        super().__init__()
-        self.table = nn.Parameter(table)
-
-    def forward(self, index: Tensor) -> Tensor:
-        """int64 of any shape to the same shape with D appended."""
-        return cast(Tensor, _EmbeddingFunction.apply(self.table, index))
+def lookup(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of a table (S, D) by int64 indices of any shape; appends a dimension D."""
+    return cast(Tensor, _LookupFunction.apply(table, index))
 
 
 def refresh(model: nn.Module) -> None:

@@ -1,0 +1,171 @@
+"""PAC: an MLP with cached context, the backbone of SEP.
+
+Mao et al., "Faster and Stronger Lossless Compression with Optimized Autoregressive
+Framework", DAC 2023. Each step adds one token, made from the newest byte alone; a
+level mixes the newest token by a small matrix (in the original one of its own for
+every lane), appends it to the tokens cached from earlier steps, and passes all of
+them, 256 numbers, through a wide MLP. The next level's token is twice as wide.
+Gradients end at the cache, so learning a segment needs no unrolling through time.
+
+Shapes: L lanes, T steps, W width, d token width, R = L * T rows, lane by lane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nncomp.exact.init import Init
+from nncomp.exact.layers import LaneLinear, LayerNorm, Linear, gelu, lookup, sigmoid
+from nncomp.models.byte_model import ByteModel, State
+
+__all__ = ["Backbone", "Pac", "PacConfig"]
+
+_STD = 0.01  # of all initial weights, as in the original
+
+
+@dataclass(frozen=True)
+class PacConfig:
+    """Sizes of the backbone.
+
+    PAC's own: token 16, width 256, levels 4, ffn 4096, mixing "lane". SEP+PAC has 5 levels.
+
+    Attributes:
+        lanes: L.
+        token: d of the first level; it doubles with every level, up to the width.
+        width: W, a multiple of every level's d.
+        levels: How many.
+        ffn: Hidden width of the MLPs.
+        mixing: Token matrices: "lane", one a lane; "shared", one for all lanes.
+    """
+
+    lanes: int
+    token: int = 16
+    width: int = 256
+    levels: int = 4
+    ffn: int = 4096
+    mixing: str = "lane"
+
+    def parameters(self) -> int:
+        """How many weights there are, the embedding not counted."""
+        matrices = self.lanes if self.mixing == "lane" else 1
+        total = 256 * (self.width + 1)
+        for level in range(self.levels):
+            d = self.token << level
+            total += matrices * d * (d + 1) + 4 * d
+            total += 2 * self.width * self.ffn + self.ffn + 5 * self.width
+        return total
+
+
+class _TokenMix(nn.Module):
+    """y = (n + gelu(norm(n V))) / 2 with n = norm(x), for the newest token."""
+
+    def __init__(self, config: PacConfig, width: int, init: Init) -> None:
+        super().__init__()
+        self.lanes = config.lanes
+        self.before = LayerNorm(width)
+        self.mix: LaneLinear | Linear
+        if config.mixing == "lane":
+            weight = init.normal(config.lanes, width, width, std=_STD)
+            self.mix = LaneLinear(weight, init.normal(config.lanes, width, std=_STD))
+        else:
+            weight = init.normal(width, width, std=_STD)
+            self.mix = Linear(weight, init.normal(width, std=_STD))
+        self.after = LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, d) to (R, d)."""
+        n = self.before(x)
+        if isinstance(self.mix, LaneLinear):
+            y = self.mix(n.view(self.lanes, -1, n.shape[1])).view(n.shape)
+        else:
+            y = self.mix(n)
+        return (n + gelu(self.after(y))) * 0.5
+
+
+class _Mlp(nn.Module):
+    """y = (n + gelu(norm(gelu(n U) V))) / 2 with n = norm(x)."""
+
+    def __init__(self, width: int, ffn: int, init: Init) -> None:
+        super().__init__()
+        self.before = LayerNorm(width)
+        self.up = Linear(init.normal(ffn, width, std=_STD), init.normal(ffn, std=_STD))
+        down = init.normal(width, ffn, std=_STD), init.normal(width, std=_STD)
+        self.down = Linear(*down, activation=True)
+        self.after = LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, W) to (R, W)."""
+        n = self.before(x)
+        return (n + gelu(self.after(self.down(self.up(n))))) * 0.5
+
+
+class Backbone(nn.Module):
+    """Tokens of the newest byte, step by step, to logits."""
+
+    def __init__(self, config: PacConfig, init: Init) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.token << level for level in range(config.levels)]
+        self.mixes = nn.ModuleList(_TokenMix(config, d, init) for d in widths)
+        self.mlps = nn.ModuleList(_Mlp(config.width, config.ffn, init) for _ in widths)
+        self.widths = widths
+        logits = init.normal(256, config.width, std=_STD), init.normal(256, std=_STD)
+        self.logits = Linear(*logits)
+
+    def start(self, device: torch.device) -> State:
+        """Empty caches: (L, W - d) a level."""
+        lanes, width = self.config.lanes, self.config.width
+        return tuple(torch.zeros(lanes, width - d, device=device) for d in self.widths)
+
+    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """(L, T, d) tokens and the caches to (R, 256) logits and the caches after."""
+        x = tokens.reshape(-1, tokens.shape[2])
+        after = []
+        for d, mix, mlp, cache in zip(self.widths, self.mixes, self.mlps, state, strict=True):
+            newest = mix(x[:, -d:])
+            older, cache_after = _older(newest.detach(), cache, d)
+            x = mlp(torch.cat((older, newest), dim=1))
+            after.append(cache_after)
+        return self.logits(x), tuple(after)
+
+
+def _older(newest: Tensor, cache: Tensor, d: int) -> tuple[Tensor, Tensor]:
+    """The tokens before each row's own, from the cache and the rows before it.
+
+    Args:
+        newest: (R, d). cache: (L, W - d), the tokens before the first step.
+
+    Returns:
+        (R, W - d), and the cache after the last step.
+    """
+    lanes, width = cache.shape
+    count = width // d
+    if count == 0:
+        return newest[:, :0], cache
+    line = torch.cat((cache.view(lanes, count, d), newest.view(lanes, -1, d)), dim=1)
+    older = line[:, :-1].unfold(1, count, 1).transpose(2, 3)  # (L, T, count, d)
+    return older.reshape(-1, width), line[:, -count:].reshape(lanes, width)
+
+
+class Pac(ByteModel):
+    """PAC itself: the token of a step is the embedding of the byte before it."""
+
+    context = 1
+
+    def __init__(self, config: PacConfig, init: Init) -> None:
+        super().__init__()
+        self.lanes = config.lanes
+        self.table = nn.Parameter(init.normal(256, config.token, std=_STD))
+        self.backbone = Backbone(config, init)
+
+    def start(self) -> State:
+        """Empty caches."""
+        return self.backbone.start(self.table.device)
+
+    def forward(self, history: Tensor, state: State) -> tuple[Tensor, State]:
+        """As `ByteModel.forward`."""
+        logits, after = self.backbone(lookup(sigmoid(self.table), history), state)
+        return logits, after

@@ -1,0 +1,107 @@
+"""SEP: the semantics-enhancement block (SEB) in front of a backbone.
+
+Wan et al., "SEP: A General Lossless Compression Framework with Semantics Enhancement
+and Multi-Stream Pipelines". The last C bytes are embedded and cut into overlapping
+patches of P bytes (stride 1). A learned gate weighs the patches: every `stride`-th is
+always kept, the others as far as they prove useful, which makes the stride adaptive.
+The gated patches are fused by a linear layer over their positions.
+
+With a caching backbone only the newest position of the fused patch is new at a step:
+the sum over the N = C - P + 1 patches of gate, weight and the embedding at that
+position. So this computes just that: F weighted sums over the last N bytes.
+
+Shapes: L lanes, T steps, D embedding width, F fused patches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nncomp.exact.init import Init
+from nncomp.exact.layers import gelu, linear, lookup, sigmoid
+from nncomp.models.byte_model import ByteModel, State
+from nncomp.models.pac import Backbone, PacConfig
+
+__all__ = ["Sep", "SepConfig"]
+
+_STD = 0.01
+_SHARPNESS = 10.0  # of the gate's step
+
+
+@dataclass(frozen=True)
+class SepConfig:
+    """Sizes of the block. SEP+PAC's own: context 48, patch 16, stride 8, fused 1, direct 0.
+
+    Attributes:
+        context: C, bytes that the patches cover.
+        patch: P, bytes in a patch.
+        stride: Every stride-th patch is never gated away.
+        fused: F, how many fused patches.
+        direct: How many of the newest bytes reach the backbone as they are, besides.
+        embedding: D, numbers a byte.
+    """
+
+    context: int = 48
+    patch: int = 16
+    stride: int = 8
+    fused: int = 1
+    direct: int = 0
+    embedding: int = 16
+
+    @property
+    def positions(self) -> int:
+        """N, how many patches there are."""
+        return self.context - self.patch + 1
+
+    @property
+    def token(self) -> int:
+        """Width of what the backbone gets a step."""
+        return self.embedding * (self.fused + self.direct)
+
+
+class Sep(ByteModel):
+    """SEB and PAC; `backbone.token` must be `config.token`."""
+
+    def __init__(self, config: SepConfig, backbone: PacConfig, init: Init) -> None:
+        super().__init__()
+        self.config = config
+        self.lanes = backbone.lanes
+        self.context = max(config.positions, config.direct)
+        self.table = nn.Parameter(init.normal(256, config.embedding, std=_STD))
+        n = config.positions
+        self.gate = nn.Parameter(init.normal(n, std=(2.0 / (n + 1)) ** 0.5))
+        self.fuse = nn.Parameter(init.normal(config.fused, n, std=_STD))
+        self.fuse_bias = nn.Parameter(init.normal(config.fused, std=_STD))
+        keep = (torch.arange(n) % config.stride == 0).to(torch.float32)
+        self.register_buffer("keep", keep)
+        self.backbone = Backbone(backbone, init)
+
+    keep: Tensor
+
+    def start(self) -> State:
+        """The backbone's."""
+        return self.backbone.start(self.table.device)
+
+    def forward(self, history: Tensor, state: State) -> tuple[Tensor, State]:
+        """As `ByteModel.forward`."""
+        lanes, steps = history.shape[0], history.shape[1] - self.context + 1
+        bytes_ = lookup(sigmoid(self.table), history)  # (L, C + T - 1, D)
+        parts = [self._fused(bytes_, steps)]
+        if self.config.direct:
+            newest = bytes_[:, self.context - self.config.direct :]
+            window = newest.unfold(1, self.config.direct, 1)  # (L, T, D, direct)
+            parts.append(window.transpose(2, 3).reshape(lanes, steps, -1))
+        return self.backbone(torch.cat(parts, dim=2), state)
+
+    def _fused(self, bytes_: Tensor, steps: int) -> Tensor:
+        """(L, C + T - 1, D) to (L, T, F D)."""
+        n, lanes, width = self.config.positions, bytes_.shape[0], bytes_.shape[2]
+        mask = sigmoid(self.gate) * (1 - self.keep) + self.keep
+        gate = sigmoid((mask - 0.5) * _SHARPNESS)
+        patches = bytes_[:, self.context - n :].unfold(1, n, 1)  # (L, T, D, N)
+        fused = linear(patches.reshape(-1, n), self.fuse * gate, self.fuse_bias)
+        y = gelu(fused).view(lanes, steps, width, -1).transpose(2, 3)
+        return y.reshape(lanes, steps, -1)
