@@ -136,7 +136,7 @@ def files_argument(command: Command) -> Command:
     return click.argument(
         "files",
         nargs=-1,
-        type=click.Path(),
+        type=click.Path(readable=False),  # one that cannot be read does not stop the others
         metavar="[FILE]...",
         callback=lambda ctx, param, value: value or ("-",),
     )(command)

@@ -192,6 +192,13 @@ def test_link_loop(invoke: Invoke) -> None:
     assert "symbolic links" in result.stderr
 
 
+def test_reading_decides_what_is_readable(
+    text_file: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *arguments, **options: False)
+    assert invoke("compress", "text").exit_code == 0  # no check of its own stops the program
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_unreadable_file(text_file: Path, invoke: Invoke) -> None:
     text_file.chmod(0)
