@@ -1,0 +1,172 @@
+"""Makes the golden archives that are missing; those that exist are for ever.
+
+    python tests/golden/make.py
+
+Prints a line of README.md for each new file, to be completed by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import xxhash
+
+import nncomp
+from nncomp import api
+from nncomp.container.layout import (
+    FOOTER_SIZE,
+    MAGIC,
+    Footer,
+    Header,
+    RecordHeader,
+    pack_entry,
+    pack_index_start,
+)
+from nncomp.container.writer import MemberWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = Path(__file__).parent
+TEXT = b"".join(b"line %d of a text that compresses\n" % number for number in range(3000))
+NOISE = b"".join(hashlib.sha256(bytes([number])).digest() for number in range(10))
+
+
+def member(*records: bytes, **fields: object) -> bytes:
+    """Stored records under any header."""
+    default = {"codec_id": 0, "codec_version": 1, "profile": 0, "memory": 4 << 20, "params": ""}
+    sink = io.BytesIO()
+    writer = MemberWriter(sink, Header(**{**default, **fields}))
+    for raw in records:
+        writer.add(raw, None)
+    writer.finish()
+    return sink.getvalue()
+
+
+def streamed(content: bytes, method: str) -> bytes:
+    """As from a pipe: without content size, and in records of 64 KiB even if it is small."""
+    codec, params = api.encoding.prepare(method, None)
+    sink = io.BytesIO()
+    text = ",".join(f"{p.name}={params[p.name]}" for p in codec.params if p.stored)
+    header = Header(codec.codec_id, codec.version, codec.profile, codec.memory(params), text)
+    writer = MemberWriter(sink, header)
+    for block in codec.encode([content], params, api.Context()):
+        writer.add(block.raw or b"", block.payload)
+    writer.finish()
+    return sink.getvalue()
+
+
+def with_records(*records: tuple[RecordHeader, bytes], content: bytes, number: int = 0) -> bytes:
+    """A member of the codec `store` with any records, numbered from `number` on."""
+    header = Header(0, 1, 0, 4 << 20, "").pack()
+    seed = int.from_bytes(header[-8:], "little") + number
+    body, index = b"", pack_index_start(len(header))
+    for record, payload in records:
+        disk = record.pack(seed) + payload
+        seed += 1
+        body += disk
+        index += pack_entry(record, len(disk))
+    index += xxhash.xxh3_64_digest(index)[::-1]
+    footer = Footer(xxhash.xxh3_64_intdigest(content), len(index)).pack()
+    return header + body + index + footer
+
+
+def record(kind: int, payload: bytes, raw_size: int | None = None) -> tuple[RecordHeader, bytes]:
+    """A record whose checksum is that of its payload."""
+    size = len(payload) if raw_size is None else raw_size
+    return RecordHeader(kind, size, len(payload), xxhash.xxh3_64_intdigest(payload)), payload
+
+
+def sealed_header(version_flags: bytes, body: bytes) -> bytes:
+    """A header with a valid checksum over anything."""
+    fields = MAGIC + version_flags + len(body).to_bytes(2, "little") + body
+    return fields + xxhash.xxh3_64_digest(fields)[::-1]
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    """The same with one bit changed; `at` may count from the end."""
+    changed = bytearray(data)
+    changed[at] ^= 0x01
+    return bytes(changed)
+
+
+def good() -> Iterator[tuple[str, bytes]]:
+    """Archives that every later reader must read."""
+    mixed = TEXT[: 64 << 10] + NOISE  # the second record does not shrink
+    yield "good-empty-v1", nncomp.compress(b"")
+    yield "good-store-v1", nncomp.compress(NOISE, "store")
+    for method in ("zstd", "lz4", "snappy"):
+        yield f"good-{method}-v1", nncomp.compress(TEXT, method)
+        yield f"good-{method}-streamed-v1", streamed(mixed, f"{method}:block=64K")
+    yield "good-zstd-long-v1", nncomp.compress(TEXT, "zstd:level=22,long=20")
+    parts = (nncomp.compress(b"abc"), nncomp.compress(b""), nncomp.compress(TEXT, "lz4"))
+    yield "good-concatenated-v1", b"".join(parts)
+    skippable = record(0x40, b"a note"), record(0x7F, b""), record(0x02, b"content")
+    yield "good-skippable-v1", with_records(*skippable, content=b"content")
+
+
+def bad() -> Iterator[tuple[str, bytes]]:
+    """Archives that no reader may read."""
+    plain = member(b"one", b"four", content_size=7)
+    coded = nncomp.compress(TEXT, "zstd")
+    size = len(Header(0, 1, 0, 4 << 20, "", content_size=7).pack())
+    yield "bad-empty-file", b""
+    yield "bad-magic", flipped(plain, 1)
+    yield "bad-truncated", coded[: len(coded) // 2]
+    yield "bad-no-footer", plain[:-FOOTER_SIZE]
+    yield "bad-trailing-zeros", plain + bytes(512)
+    yield "bad-trailing-text", plain + b"text\n"
+    yield "bad-header", flipped(plain, 13)
+    yield "bad-header-overlong-number", sealed_header(b"\x01\x00", b"\x80\x00\x01\x00\x05\x00")
+    yield "bad-header-parameters", member(b"one", codec_id=1, params="block=5")
+    yield "bad-header-terabytes", member(b"one", memory=1 << 43)
+    yield "bad-content-size", member(b"one", content_size=4)
+    yield "bad-record-header", flipped(plain, size + 3)
+    huge = RecordHeader(0x02, 1 << 40, 1 << 40, 0), b""
+    yield "bad-record-too-large", with_records(huge, content=b"")
+    yield "bad-record-not-shrunk", with_records(record(0x01, b"abcd", raw_size=4), content=b"abcd")
+    yield "bad-record-order", with_records(record(0x02, b"one"), content=b"one", number=1)
+    yield "bad-record-payload", flipped(plain, size + 14)
+    yield "bad-record-coded", flipped(coded, len(coded) // 2)
+    yield "bad-index", flipped(plain, -FOOTER_SIZE - 10)
+    yield "bad-footer", flipped(plain, -10)
+    yield "bad-content-checksum", plain[:-FOOTER_SIZE] + member(b"one", b"five")[-FOOTER_SIZE:]
+
+
+def unsupported() -> Iterator[tuple[str, bytes]]:
+    """Archives that a later version may read."""
+    plain = member(b"one")
+    yield "unsupported-version-2", plain[:8] + b"\x02" + plain[9:]
+    yield "unsupported-flag", sealed_header(b"\x01\x80", b"\x00\x01\x00\x05\x00")
+    yield "unsupported-record-kind", with_records(record(0x03, b"one", 4), content=b"")
+    yield "unsupported-codec", member(b"one", codec_id=1 << 40)
+    yield "unsupported-codec-version", member(b"one", codec_version=2)
+    yield "unsupported-numerics", member(b"one", profile=2)
+    yield "unsupported-weights", member(b"one", weights_digest=bytes(range(32)))
+
+
+def reading(data: bytes) -> str:
+    """What README.md says about it."""
+    try:
+        content = nncomp.decompress(data)
+    except nncomp.NncompError as error:
+        return f"`{type(error).__name__}`: {error}"
+    return f"{len(content)} bytes, SHA-256 `{hashlib.sha256(content).hexdigest()}`"
+
+
+def main() -> None:
+    """Write what is missing."""
+    for maker in (good, bad, unsupported):
+        for name, data in maker():
+            path = FOLDER / f"{name}.nnc"
+            if not path.exists():
+                path.write_bytes(data)
+                sys.stdout.write(f"| {path.name} | {reading(data)} | |\n")
+
+
+if __name__ == "__main__":
+    main()
