@@ -25,6 +25,8 @@ by the Python interface; the command line prints it and exits with 1.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 __all__ = [
     "CorruptError",
     "DeviceError",
@@ -50,13 +52,20 @@ class NncompError(Exception):
     """Base of all exceptions of this package.
 
     Args:
-        message: What happened and what to do next, one sentence each.
+        message: What happened and, unless the class says it, what to do next.
         offset: Byte offset in the archive at which it was noticed, or None.
+
+    Attributes:
+        advice: What to do next, the same for all errors of a class; ends the text.
     """
 
+    advice: ClassVar[str] = ""
+
     def __init__(self, message: str, *, offset: int | None = None) -> None:
+        self.message = message
         self.offset = offset
-        super().__init__(message if offset is None else f"{message} (at archive byte {offset})")
+        where = "" if offset is None else f" (at archive byte {offset})"
+        super().__init__(f"{message}{where}{self.advice and '. '}{self.advice}")
 
 
 class UsageError(NncompError, ValueError):
@@ -82,13 +91,19 @@ class NotAnArchiveError(FormatError):
 class TruncatedError(FormatError):
     """The data ends before the archive does."""
 
+    advice = "Get a complete copy of it"
+
 
 class TrailingDataError(FormatError):
     """Bytes that are no archive follow a complete archive."""
 
+    advice = "Cut off what does not belong to it"
+
 
 class CorruptError(FormatError):
     """A checksum, a size or a field contradicts the data."""
+
+    advice = "The archive is damaged: get another copy of it"
 
 
 class UnsupportedError(NncompError):

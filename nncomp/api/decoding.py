@@ -182,15 +182,15 @@ class Decoder:
         try:
             return next(decoded, None)
         except Exception as error:
-            if error is feed.failure:
-                raise
             if isinstance(error, MemoryError) and not isinstance(error, NncompError):
                 raise LimitError("the memory of this machine ran out while decoding") from error
+            if error is feed.failure:
+                raise
             if isinstance(error, NncompError) and not isinstance(error, CorruptError):
                 raise
             at = feed.waiting[0].offset if feed.waiting else None
             if isinstance(error, NncompError):
-                raise CorruptError(str(error), offset=at) from error
+                raise CorruptError(error.message, offset=at) from error
             raise CorruptError(
                 f"a record cannot be decoded ({type(error).__name__}: {error})", offset=at
             ) from error

@@ -90,9 +90,7 @@ class StreamInput:
 
     def truncated(self) -> TruncatedError:
         """The error for an end at this place."""
-        return TruncatedError(
-            "the archive ends too early; get a complete copy of it", offset=self._offset
-        )
+        return TruncatedError("the archive ends too early", offset=self._offset)
 
 
 @dataclass(frozen=True)
@@ -135,9 +133,7 @@ def read_header(source: StreamInput, *, first: bool) -> Header | None:
     if not MAGIC.startswith(magic):
         if first:
             raise NotAnArchiveError("this is no nncomp archive: it does not start as one")
-        raise TrailingDataError(
-            "the archive is complete, but something else follows it; cut it off there", offset=at
-        )
+        raise TrailingDataError("the archive is complete, but something else follows it", offset=at)
     if not magic:
         raise TruncatedError("this is no archive: it is empty")
     if len(magic) < len(MAGIC):
