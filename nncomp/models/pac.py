@@ -34,7 +34,8 @@ class PacConfig:
 
     Attributes:
         lanes: L.
-        token: d of the first level; it doubles with every level, up to the width.
+        token: d of the first level; it doubles with every level, up to the width, at
+            which nothing is cached.
         width: W, a multiple of every level's d.
         levels: How many.
         ffn: Hidden width of the MLPs.
@@ -48,12 +49,16 @@ class PacConfig:
     ffn: int = 4096
     mixing: str = "lane"
 
+    @property
+    def widths(self) -> list[int]:
+        """d of every level."""
+        return [min(self.token << level, self.width) for level in range(self.levels)]
+
     def parameters(self) -> int:
         """How many weights there are, the embedding not counted."""
         matrices = self.lanes if self.mixing == "lane" else 1
         total = 256 * (self.width + 1)
-        for level in range(self.levels):
-            d = self.token << level
+        for d in self.widths:
             total += matrices * d * (d + 1) + 4 * d
             total += 2 * self.width * self.ffn + self.ffn + 5 * self.width
         return total
@@ -108,23 +113,22 @@ class Backbone(nn.Module):
     def __init__(self, config: PacConfig, init: Init) -> None:
         super().__init__()
         self.config = config
-        widths = [config.token << level for level in range(config.levels)]
-        self.mixes = nn.ModuleList(_TokenMix(config, d, init) for d in widths)
-        self.mlps = nn.ModuleList(_Mlp(config.width, config.ffn, init) for _ in widths)
-        self.widths = widths
+        self.mixes = nn.ModuleList(_TokenMix(config, d, init) for d in config.widths)
+        self.mlps = nn.ModuleList(_Mlp(config.width, config.ffn, init) for _ in config.widths)
         logits = init.normal(256, config.width, std=_STD), init.normal(256, std=_STD)
         self.logits = Linear(*logits)
 
     def start(self, device: torch.device) -> State:
         """Empty caches: (L, W - d) a level."""
         lanes, width = self.config.lanes, self.config.width
-        return tuple(torch.zeros(lanes, width - d, device=device) for d in self.widths)
+        return tuple(torch.zeros(lanes, width - d, device=device) for d in self.config.widths)
 
     def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """(L, T, d) tokens and the caches to (R, 256) logits and the caches after."""
         x = tokens.reshape(-1, tokens.shape[2])
         after = []
-        for d, mix, mlp, cache in zip(self.widths, self.mixes, self.mlps, state, strict=True):
+        for mix, mlp, cache in zip(self.mixes, self.mlps, state, strict=True):
+            d = self.config.width - cache.shape[1]
             newest = mix(x[:, -d:])
             older, cache_after = _older(newest.detach(), cache, d)
             x = mlp(torch.cat((older, newest), dim=1))

@@ -72,7 +72,8 @@ class Sep(ByteModel):
         self.context = max(config.positions, config.direct)
         self.table = nn.Parameter(init.normal(256, config.embedding, std=_STD))
         n = config.positions
-        self.gate = nn.Parameter(init.normal(n, std=(2.0 / (n + 1)) ** 0.5))
+        deviation = (2.0 / (n + 1)) ** 0.5  # Xavier's
+        self.gate = nn.Parameter(init.normal(config.fused, n, std=deviation))
         self.fuse = nn.Parameter(init.normal(config.fused, n, std=_STD))
         self.fuse_bias = nn.Parameter(init.normal(config.fused, std=_STD))
         keep = (torch.arange(n) % config.stride == 0).to(torch.float32)
@@ -87,21 +88,20 @@ class Sep(ByteModel):
 
     def forward(self, history: Tensor, state: State) -> tuple[Tensor, State]:
         """As `ByteModel.forward`."""
-        lanes, steps = history.shape[0], history.shape[1] - self.context + 1
-        bytes_ = lookup(sigmoid(self.table), history)  # (L, C + T - 1, D)
-        parts = [self._fused(bytes_, steps)]
+        table = sigmoid(self.table)
+        parts = [self._fused(table, history[:, self.context - self.config.positions :])]
         if self.config.direct:
-            newest = bytes_[:, self.context - self.config.direct :]
-            window = newest.unfold(1, self.config.direct, 1)  # (L, T, D, direct)
-            parts.append(window.transpose(2, 3).reshape(lanes, steps, -1))
+            newest = history[:, self.context - self.config.direct :]
+            window = newest.unfold(1, self.config.direct, 1)  # (L, T, direct)
+            parts.append(lookup(table, window).flatten(2))
         return self.backbone(torch.cat(parts, dim=2), state)
 
-    def _fused(self, bytes_: Tensor, steps: int) -> Tensor:
-        """(L, C + T - 1, D) to (L, T, F D)."""
-        n, lanes, width = self.config.positions, bytes_.shape[0], bytes_.shape[2]
+    def _fused(self, table: Tensor, history: Tensor) -> Tensor:
+        """(L, N + T - 1) bytes to (L, T, F D)."""
+        n = self.config.positions
         mask = sigmoid(self.gate) * (1 - self.keep) + self.keep
         gate = sigmoid((mask - 0.5) * _SHARPNESS)
-        patches = bytes_[:, self.context - n :].unfold(1, n, 1)  # (L, T, D, N)
+        patches = lookup(table, history.unfold(1, n, 1)).transpose(2, 3)  # (L, T, D, N)
         fused = linear(patches.reshape(-1, n), self.fuse * gate, self.fuse_bias)
-        y = gelu(fused).view(lanes, steps, width, -1).transpose(2, 3)
-        return y.reshape(lanes, steps, -1)
+        y = gelu(fused).view(*patches.shape[:3], -1).transpose(2, 3)  # (L, T, F, D)
+        return y.flatten(2)

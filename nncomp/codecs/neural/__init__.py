@@ -1,0 +1,1 @@
+"""Neural codecs: one loop, many models."""
