@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import xxhash
 
 from nncomp.api.encoding import Result, grant, make_context, refuse_above_limit
-from nncomp.codecs.base import Block, parse_params
+from nncomp.codecs.base import Block, format_params, unpack_params
 from nncomp.codecs.registry import by_id
 from nncomp.container.reader import StreamInput, read_members
 from nncomp.container.writer import write_all
@@ -146,11 +146,12 @@ class Decoder:
         codec = by_id(header.codec_id)
         _refuse_unsupported(header, codec)
         try:
-            params = parse_params(codec, header.params)
+            params = unpack_params(codec, header.params)
         except MethodError as error:
             raise CorruptError(f"the header's parameters are not valid: {error}") from error
         refuse_above_limit(codec.memory(params), limit, "decompressing this archive")
-        method = f"{codec.name}:{header.params}" if header.params else codec.name
+        stored = format_params(codec, params)
+        method = f"{codec.name}:{stored}" if stored else codec.name
         return cls(codec, params, granted, method, codec.max_block(params))
 
     def decode(self, records: Iterable[Record]) -> Iterator[Buffer]:

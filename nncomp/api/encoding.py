@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from nncomp.codecs.base import Context, format_params, parse_method, resolve_params
+from nncomp.codecs.base import Context, pack_params, parse_method, resolve_params
 from nncomp.codecs.registry import by_id, by_name
 from nncomp.container.layout import Header
 from nncomp.container.limits import PIECE, default_memory_limit
@@ -187,7 +187,7 @@ def _write_member(
         codec_version=codec.version,
         profile=codec.profile,
         memory=codec.memory(params),
-        params=format_params(codec, params),
+        params=pack_params(codec, params),
         content_size=content_size,
     )
     writer = MemberWriter(sink, header)

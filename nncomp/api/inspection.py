@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nncomp.codecs.registry import name_of
+from nncomp.codecs.base import format_params, unpack_params
+from nncomp.codecs.registry import by_id, name_of
 from nncomp.container.seeking import SeekableArchive
-from nncomp.errors import UsageError
+from nncomp.errors import MethodError, UnknownCodecError, UsageError
 
 if TYPE_CHECKING:
+    from nncomp.container.layout import Header
     from nncomp.container.seeking import MemberInfo
 
 __all__ = ["ArchiveInfo", "inspect"]
@@ -24,7 +26,8 @@ class ArchiveInfo:
     Attributes:
         codec: Name of the codec, "unknown-N" if this nncomp does not have it.
         codec_id, codec_version, profile: What a reader must have.
-        params: The stored parameters, "key=value,key=value".
+        params: The stored parameters, "key=value,key=value"; the bare values where the
+            codec, or this version of it, is unknown.
         memory: Bytes that decoding takes at most, the program itself not counted.
         weights_digest: SHA-256 of the shipped weights in use, hexadecimal, or None.
         raw_size: Size of the content in bytes.
@@ -69,6 +72,17 @@ def inspect(file: str | os.PathLike[str] | BinaryIO) -> list[ArchiveInfo]:
     return [_info(member) for member in SeekableArchive(file).members()]
 
 
+def _params(header: Header) -> str:
+    """The parameters with their names, if this nncomp knows the codec."""
+    try:
+        codec = by_id(header.codec_id)
+        if codec.version != header.codec_version:
+            return header.params
+        return format_params(codec, unpack_params(codec, header.params))
+    except (UnknownCodecError, MethodError):
+        return header.params
+
+
 def _info(member: MemberInfo) -> ArchiveInfo:
     header = member.header
     digest = header.weights_digest
@@ -76,7 +90,7 @@ def _info(member: MemberInfo) -> ArchiveInfo:
         codec=name_of(header.codec_id) or f"unknown-{header.codec_id}",
         codec_id=header.codec_id,
         codec_version=header.codec_version,
-        params=header.params,
+        params=_params(header),
         profile=header.profile,
         memory=header.memory,
         weights_digest=digest.hex() if digest else None,

@@ -23,10 +23,11 @@ __all__ = [
     "Params",
     "Value",
     "format_params",
+    "pack_params",
     "parse_method",
-    "parse_params",
     "rechunk",
     "resolve_params",
+    "unpack_params",
 ]
 
 Value: TypeAlias = int | float | str | bool
@@ -251,22 +252,33 @@ def resolve_params(
 
 
 def format_params(codec: Codec, params: Params) -> str:
-    """The stored parameters as header text, "key=value,key=value", in declared order."""
+    """The stored parameters for people, "key=value,key=value", in declared order."""
     return ",".join(f"{p.name}={p.format(params[p.name])}" for p in codec.params if p.stored)
 
 
-def parse_params(codec: Codec, text: str) -> dict[str, Value]:
+def pack_params(codec: Codec, params: Params) -> str:
+    """The stored parameters for the header: the values alone, "value,value"."""
+    return ",".join(p.format(params[p.name]) for p in codec.params if p.stored)
+
+
+def unpack_params(codec: Codec, text: str) -> dict[str, Value]:
     """Read header text back; parameters that are not stored take their defaults.
 
     Raises:
-        MethodError: The text is not what `format_params` writes for this codec (the
+        MethodError: The text is not what `pack_params` writes for this codec (the
             caller knows it as corruption).
     """
-    values = resolve_params(codec, parse_method("x:" + text)[1], None)
-    if format_params(codec, values) != text:
+    stored = [p for p in codec.params if p.stored]
+    texts = text.split(",") if text else []
+    if len(texts) != len(stored):
         raise MethodError(
-            f"{text!r} does not list the parameters of method {codec.name!r}, each once, in order"
+            f"{text!r} has {len(texts)} values where method {codec.name!r} has {len(stored)} "
+            "parameters"
         )
+    values: dict[str, Value] = {p.name: p.default for p in codec.params}
+    values.update((p.name, p.parse(value)) for p, value in zip(stored, texts, strict=True))
+    if pack_params(codec, values) != text:
+        raise MethodError(f"{text!r} is not how the parameters of {codec.name!r} are written")
     return values
 
 

@@ -127,7 +127,7 @@ class Header:
     Attributes:
         codec_id, codec_version, profile: Which code reads the records.
         memory: Bytes that decoding takes at most, the program itself not counted.
-        params: The codec's stored parameters, "key=value,key=value", printable ASCII.
+        params: Values of the codec's stored parameters, "value,value", printable ASCII.
         content_size: Size of the decoded member in bytes, or None when it was not known.
         weights_digest: SHA-256 of the shipped weights in use, or None.
     """

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
 from nncomp.exact.ops import backend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Adam", "AdamConfig"]
 

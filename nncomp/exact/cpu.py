@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nncomp.exact import grid, kernels
+from nncomp.exact import kernels
 from nncomp.exact.threads import over
 
 __all__ = [

@@ -24,21 +24,89 @@ from torch.utils._python_dispatch import TorchDispatchMode
 __all__ = ["ExactGuard", "InexactOperationError"]
 
 _MOVES = frozenset(
-    "_reshape_alias _to_copy _unsafe_view alias arange as_strided cat clone copy_ detach empty "
-    "empty_like expand fill_ full gather index lift_fresh new_empty new_empty_strided new_zeros "
-    "ones ones_like permute scalar_tensor select slice slice_backward split stack squeeze "
-    "t transpose unfold unsqueeze view zero_ zeros zeros_like empty_strided select_backward "
-    "_local_scalar_dense".split()
+    [
+        "_local_scalar_dense",
+        "_reshape_alias",
+        "_to_copy",
+        "_unsafe_view",
+        "alias",
+        "arange",
+        "as_strided",
+        "cat",
+        "clone",
+        "copy_",
+        "detach",
+        "empty",
+        "empty_like",
+        "empty_strided",
+        "expand",
+        "fill_",
+        "full",
+        "gather",
+        "index",
+        "lift_fresh",
+        "new_empty",
+        "new_empty_strided",
+        "new_zeros",
+        "ones",
+        "ones_like",
+        "permute",
+        "scalar_tensor",
+        "select",
+        "select_backward",
+        "slice",
+        "slice_backward",
+        "split",
+        "squeeze",
+        "stack",
+        "t",
+        "transpose",
+        "unfold",
+        "unsqueeze",
+        "view",
+        "zero_",
+        "zeros",
+        "zeros_like",
+    ]
 )
 _ROUNDED = frozenset(
-    "abs amax argmax clamp clamp_min div eq ge gt le lt mul ne neg reciprocal round where".split()
+    [
+        "abs",
+        "amax",
+        "argmax",
+        "clamp",
+        "clamp_min",
+        "div",
+        "eq",
+        "ge",
+        "gt",
+        "le",
+        "lt",
+        "mul",
+        "ne",
+        "neg",
+        "reciprocal",
+        "round",
+        "where",
+    ]
 )
 _INTEGER = frozenset(
-    "_int_mm __rshift__ __lshift__ bitwise_left_shift bitwise_right_shift cumsum floor_divide remainder "
-    "index_add_ scatter_add_ sum".split()
+    [
+        "__lshift__",
+        "__rshift__",
+        "_int_mm",
+        "bitwise_left_shift",
+        "bitwise_right_shift",
+        "cumsum",
+        "floor_divide",
+        "index_add_",
+        "remainder",
+        "scatter_add_",
+        "sum",
+    ]
 )
-_TWO_OPERANDS = frozenset("add add_ sub sub_ rsub".split())
-_PRODUCTS = frozenset("mm bmm".split())
+_TWO_OPERANDS = frozenset(["add", "add_", "rsub", "sub", "sub_"])
+_PRODUCTS = frozenset(["bmm", "mm"])
 # Bits in which sums of integers are exact.
 _MANTISSA = {torch.float32: 24, torch.float64: 53}
 
@@ -47,7 +115,7 @@ class InexactOperationError(AssertionError):
     """An operation whose result may differ between machines reached the exact path."""
 
 
-class ExactGuard(TorchDispatchMode):
+class ExactGuard(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's class is untyped
     """Raises `InexactOperationError` on any torch operation outside the list.
 
     Attributes:
@@ -55,7 +123,7 @@ class ExactGuard(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # the same
         self.seen: set[str] = set()
 
     def __torch_dispatch__(

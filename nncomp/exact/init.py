@@ -20,13 +20,20 @@ _DEVIATION = sqrt(4 * (65536.0**2 - 1) / 12)
 
 
 class Init:
-    """Draws tensors one after the other from one seed."""
+    """Draws tensors one after the other from one seed.
 
-    def __init__(self, seed: int = 0) -> None:
+    Args:
+        std: Standard deviation where none is given.
+        seed: Start of the counter.
+    """
+
+    def __init__(self, std: float, seed: int = 0) -> None:
+        self._std = std
         self._next = np.uint64(seed)
 
-    def normal(self, *shape: int, std: float) -> Tensor:
-        """float32 of this shape, mean 0, the given standard deviation, within 3.5 of it."""
+    def normal(self, *shape: int, std: float | None = None) -> Tensor:
+        """float32 of this shape, mean 0, the given deviation, no value beyond 3.5 of it."""
+        std = self._std if std is None else std
         count = prod(shape)
         z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + self._next
         self._next = z[-1]
@@ -37,8 +44,3 @@ class Init:
         centred = (2 * parts.sum(axis=1) - 4 * 65535).astype(np.float32)
         values = centred * np.float32(std / (2 * _DEVIATION))
         return torch.from_numpy(values).view(shape)
-
-    @staticmethod
-    def zeros(*shape: int) -> Tensor:
-        """float32 zeros."""
-        return torch.zeros(shape)

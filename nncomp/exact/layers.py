@@ -38,6 +38,11 @@ __all__ = [
 EPS = 1e-5
 
 
+def _apply(function: Any, *args: Any) -> Tensor:
+    """`Function.apply`, which torch leaves untyped."""
+    return cast("Tensor", function.apply(*args))
+
+
 class _LinearFunction(Function):
     """y = act(x) W^T + b, with W as integers `weight_q` of scales `weight_scale`."""
 
@@ -56,7 +61,7 @@ class _LinearFunction(Function):
         y = ops.rescale(product(q, weight_q.t()), scale, weight_scale, bias)
         saved = x if activation else x.new_empty(0)
         ctx.save_for_backward(saved, q, scale, weight_q, weight_scale)
-        return cast(Tensor, y)
+        return cast("Tensor", y)
 
     @staticmethod
     @once_differentiable
@@ -104,13 +109,13 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(R, K) to (R, N)."""
         args = (x, self.weight, self.bias, self.q, self.scale, self.activation)
-        return cast(Tensor, _LinearFunction.apply(*args))
+        return _apply(_LinearFunction, *args)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x W^T + b for a weight that is itself computed: (R, K), (N, K), (N,) to (R, N)."""
     q, scale = backend(x.device).quantise_rows(weight.detach())
-    return cast(Tensor, _LinearFunction.apply(x, weight, bias, q, scale, False))
+    return _apply(_LinearFunction, x, weight, bias, q, scale, False)
 
 
 class _LaneLinearFunction(Function):
@@ -126,7 +131,7 @@ class _LaneLinearFunction(Function):
         y = acc * (scale.view(lanes, steps, 1) * layer.scale.view(lanes, 1, -1))
         ctx.save_for_backward(q, scale)
         ctx.layer = layer
-        return y + bias.unsqueeze(1)
+        return cast("Tensor", y + bias.unsqueeze(1))
 
     @staticmethod
     @once_differentiable
@@ -179,7 +184,7 @@ class LaneLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(L, T, K) to (L, T, N)."""
-        return cast(Tensor, _LaneLinearFunction.apply(x, self.weight, self.bias, self))
+        return _apply(_LaneLinearFunction, x, self.weight, self.bias, self)
 
 
 class _LayerNormFunction(Function):
@@ -188,7 +193,7 @@ class _LayerNormFunction(Function):
         x = x.contiguous()
         y, centre, scale = backend(x.device).layer_norm(x, gain, bias, EPS)
         ctx.save_for_backward(x, centre, scale, gain)
-        return cast(Tensor, y)
+        return cast("Tensor", y)
 
     @staticmethod
     @once_differentiable
@@ -209,7 +214,7 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(R, K) to (R, K)."""
-        return cast(Tensor, _LayerNormFunction.apply(x, self.gain, self.bias))
+        return _apply(_LayerNormFunction, x, self.gain, self.bias)
 
 
 class _GeluFunction(Function):
@@ -217,18 +222,18 @@ class _GeluFunction(Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         x = x.contiguous()
         ctx.save_for_backward(x)
-        return cast(Tensor, backend(x.device).gelu(x))
+        return cast("Tensor", backend(x.device).gelu(x))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return cast(Tensor, backend(dy.device).gelu_backward(dy.contiguous(), x))
+        return cast("Tensor", backend(dy.device).gelu_backward(dy.contiguous(), x))
 
 
 def gelu(x: Tensor) -> Tensor:
     """GELU, logistic form, of any shape."""
-    return cast(Tensor, _GeluFunction.apply(x))
+    return _apply(_GeluFunction, x)
 
 
 class _SigmoidFunction(Function):
@@ -242,12 +247,12 @@ class _SigmoidFunction(Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        return cast(Tensor, dy * (y - y * y))
+        return cast("Tensor", dy * (y - y * y))
 
 
 def sigmoid(x: Tensor) -> Tensor:
     """Logistic function; for small tensors, so there is no kernel of it."""
-    return cast(Tensor, _SigmoidFunction.apply(x))
+    return _apply(_SigmoidFunction, x)
 
 
 class _LookupFunction(Function):
@@ -268,7 +273,7 @@ class _LookupFunction(Function):
 
 def lookup(table: Tensor, index: Tensor) -> Tensor:
     """Rows of a table (S, D) by int64 indices of any shape; appends a dimension D."""
-    return cast(Tensor, _LookupFunction.apply(table, index))
+    return _apply(_LookupFunction, table, index)
 
 
 def refresh(model: nn.Module) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
-
-import torch
+from typing import TYPE_CHECKING
 
 from nncomp.exact import cpu, reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    import torch
 
 __all__ = ["backend", "force_reference"]
 

@@ -8,21 +8,24 @@ the fastest way that returns the exact integers. The archive knows nothing of it
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from nncomp.errors import DeviceError
 
-__all__ = ["batched", "product"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["MAX_TERMS", "batched", "product"]
 
 # Products of operands within 2**6 summed over K <= 2**12 stay within 24 bits, where
 # float32 holds every partial sum exactly, in any order.
 _FLOAT32_K = 1 << 12
 # int32 sums of such products.
-_MAX_K = 1 << 19
+MAX_TERMS = 1 << 19
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -35,7 +38,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         (M, N) int32, exact.
     """
-    if a.shape[1] > _MAX_K:
+    if a.shape[1] > MAX_TERMS:
         raise ValueError(f"a product over {a.shape[1]} terms could overflow int32")
     return _way(a.device)(a, b)
 

@@ -49,8 +49,10 @@ FUNCTIONS = build(
 
 
 def _sqrt(x: Tensor) -> Tensor:
-    """Correctly rounded root of float32: the last bit of float64's root, which vendor
-    libraries differ in, is lost in the rounding."""
+    """Correctly rounded root of float32.
+
+    Vendor libraries differ in the last bit of float64's root; the rounding loses it.
+    """
     return torch.sqrt(x.to(torch.float64)).to(torch.float32)
 
 

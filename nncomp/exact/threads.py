@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["over"]
 
@@ -34,9 +37,7 @@ def over(kernel: Callable[..., None], rows: int, elements: int, threads: int, *a
         kernel(0, rows, *args)
         return
     cuts = [rows * k // shares for k in range(shares + 1)]
-    waiting = [
-        _pool().submit(kernel, lo, hi, *args) for lo, hi in zip(cuts[1:-1], cuts[2:], strict=True)
-    ]
+    waiting = [_pool().submit(kernel, lo, hi, *args) for lo, hi in itertools.pairwise(cuts)]
     kernel(cuts[0], cuts[1], *args)
     for share in waiting:
         share.result()

@@ -13,17 +13,18 @@ Shapes: L lanes, T steps, W width, d token width, R = L * T rows, lane by lane.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from nncomp.exact.init import Init
 from nncomp.exact.layers import LaneLinear, LayerNorm, Linear, gelu, lookup, sigmoid
 from nncomp.models.byte_model import ByteModel, State
 
-__all__ = ["Backbone", "Pac", "PacConfig"]
+if TYPE_CHECKING:
+    from nncomp.exact.init import Init
 
-_STD = 0.01  # of all initial weights, as in the original
+__all__ = ["Backbone", "Pac", "PacConfig"]
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ class _TokenMix(nn.Module):
         self.before = LayerNorm(width)
         self.mix: LaneLinear | Linear
         if config.mixing == "lane":
-            weight = init.normal(config.lanes, width, width, std=_STD)
-            self.mix = LaneLinear(weight, init.normal(config.lanes, width, std=_STD))
+            weight = init.normal(config.lanes, width, width)
+            self.mix = LaneLinear(weight, init.normal(config.lanes, width))
         else:
-            weight = init.normal(width, width, std=_STD)
-            self.mix = Linear(weight, init.normal(width, std=_STD))
+            weight = init.normal(width, width)
+            self.mix = Linear(weight, init.normal(width))
         self.after = LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,7 +88,8 @@ class _TokenMix(nn.Module):
             y = self.mix(n.view(self.lanes, -1, n.shape[1])).view(n.shape)
         else:
             y = self.mix(n)
-        return (n + gelu(self.after(y))) * 0.5
+        out: Tensor = (n + gelu(self.after(y))) * 0.5
+        return out
 
 
 class _Mlp(nn.Module):
@@ -96,15 +98,16 @@ class _Mlp(nn.Module):
     def __init__(self, width: int, ffn: int, init: Init) -> None:
         super().__init__()
         self.before = LayerNorm(width)
-        self.up = Linear(init.normal(ffn, width, std=_STD), init.normal(ffn, std=_STD))
-        down = init.normal(width, ffn, std=_STD), init.normal(width, std=_STD)
+        self.up = Linear(init.normal(ffn, width), init.normal(ffn))
+        down = init.normal(width, ffn), init.normal(width)
         self.down = Linear(*down, activation=True)
         self.after = LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(R, W) to (R, W)."""
         n = self.before(x)
-        return (n + gelu(self.after(self.down(self.up(n))))) * 0.5
+        out: Tensor = (n + gelu(self.after(self.down(self.up(n))))) * 0.5
+        return out
 
 
 class Backbone(nn.Module):
@@ -115,7 +118,7 @@ class Backbone(nn.Module):
         self.config = config
         self.mixes = nn.ModuleList(_TokenMix(config, d, init) for d in config.widths)
         self.mlps = nn.ModuleList(_Mlp(config.width, config.ffn, init) for _ in config.widths)
-        logits = init.normal(256, config.width, std=_STD), init.normal(256, std=_STD)
+        logits = init.normal(256, config.width), init.normal(256)
         self.logits = Linear(*logits)
 
     def start(self, device: torch.device) -> State:
@@ -162,7 +165,7 @@ class Pac(ByteModel):
     def __init__(self, config: PacConfig, init: Init) -> None:
         super().__init__()
         self.lanes = config.lanes
-        self.table = nn.Parameter(init.normal(256, config.token, std=_STD))
+        self.table = nn.Parameter(init.normal(256, config.token))
         self.backbone = Backbone(config, init)
 
     def start(self) -> State:

@@ -16,18 +16,20 @@ Shapes: L lanes, T steps, D embedding width, F fused patches.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from nncomp.exact.init import Init
 from nncomp.exact.layers import gelu, linear, lookup, sigmoid
 from nncomp.models.byte_model import ByteModel, State
 from nncomp.models.pac import Backbone, PacConfig
 
+if TYPE_CHECKING:
+    from nncomp.exact.init import Init
+
 __all__ = ["Sep", "SepConfig"]
 
-_STD = 0.01
 _SHARPNESS = 10.0  # of the gate's step
 
 
@@ -70,12 +72,12 @@ class Sep(ByteModel):
         self.config = config
         self.lanes = backbone.lanes
         self.context = max(config.positions, config.direct)
-        self.table = nn.Parameter(init.normal(256, config.embedding, std=_STD))
+        self.table = nn.Parameter(init.normal(256, config.embedding))
         n = config.positions
         deviation = (2.0 / (n + 1)) ** 0.5  # Xavier's
         self.gate = nn.Parameter(init.normal(config.fused, n, std=deviation))
-        self.fuse = nn.Parameter(init.normal(config.fused, n, std=_STD))
-        self.fuse_bias = nn.Parameter(init.normal(config.fused, std=_STD))
+        self.fuse = nn.Parameter(init.normal(config.fused, n))
+        self.fuse_bias = nn.Parameter(init.normal(config.fused))
         keep = (torch.arange(n) % config.stride == 0).to(torch.float32)
         self.register_buffer("keep", keep)
         self.backbone = Backbone(backbone, init)
@@ -94,7 +96,8 @@ class Sep(ByteModel):
             newest = history[:, self.context - self.config.direct :]
             window = newest.unfold(1, self.config.direct, 1)  # (L, T, direct)
             parts.append(lookup(table, window).flatten(2))
-        return self.backbone(torch.cat(parts, dim=2), state)
+        logits, after = self.backbone(torch.cat(parts, dim=2), state)
+        return logits, after
 
     def _fused(self, table: Tensor, history: Tensor) -> Tensor:
         """(L, N + T - 1) bytes to (L, T, F D)."""

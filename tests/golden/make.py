@@ -17,6 +17,7 @@ import xxhash
 
 import nncomp
 from nncomp import api
+from nncomp.codecs.base import pack_params
 from nncomp.container.layout import (
     FOOTER_SIZE,
     MAGIC,
@@ -51,7 +52,7 @@ def streamed(content: bytes, method: str) -> bytes:
     """As from a pipe: without content size, and in records of 64 KiB even if it is small."""
     codec, params = api.encoding.prepare(method, None)
     sink = io.BytesIO()
-    text = ",".join(f"{p.name}={params[p.name]}" for p in codec.params if p.stored)
+    text = pack_params(codec, params)
     header = Header(codec.codec_id, codec.version, codec.profile, codec.memory(params), text)
     writer = MemberWriter(sink, header)
     for block in codec.encode([content], params, api.Context()):
@@ -122,7 +123,7 @@ def bad() -> Iterator[tuple[str, bytes]]:
     yield "bad-trailing-text", plain + b"text\n"
     yield "bad-header", flipped(plain, 13)
     yield "bad-header-overlong-number", sealed_header(b"\x01\x00", b"\x80\x00\x01\x00\x05\x00")
-    yield "bad-header-parameters", member(b"one", codec_id=1, params="block=5")
+    yield "bad-header-parameters", member(b"one", codec_id=1, params="5")
     yield "bad-header-terabytes", member(b"one", memory=1 << 43)
     yield "bad-content-size", member(b"one", content_size=4)
     yield "bad-record-header", flipped(plain, size + 3)

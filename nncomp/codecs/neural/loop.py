@@ -8,26 +8,33 @@ it, and then, knowing the bytes too, learns from the segment exactly as the enco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nncomp.codecs.neural.lanes import Layout
 from nncomp.codecs.neural.sections import SectionReader, SectionWriter, section_steps
 from nncomp.codecs.neural.stage import StageDecoder, StageEncoder
+from nncomp.coding import jit
 from nncomp.coding.cdf import frequencies, frequencies_torch
 from nncomp.errors import DeviceError
 from nncomp.exact.adam import Adam, AdamConfig
 from nncomp.exact.layers import refresh
 from nncomp.exact.ops import backend
-from nncomp.models.byte_model import ByteModel, State
 
-__all__ = ["Loop", "Training", "choose_device", "use_threads"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from nncomp.codecs.base import Context
+    from nncomp.models.byte_model import ByteModel, State
+
+__all__ = ["Loop", "Training", "choose_device", "granted"]
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ class Loop:
         return torch.zeros(shape, dtype=torch.int64, device=self._device)
 
     def _segments(self, layout: Layout) -> Iterator[tuple[int, int, bool | None]]:
-        """(start, stop, last): `last` is None within a section, at its end whether it is the last."""
+        """(start, stop, last); `last` is None within a section, at its end: is it the last?"""
         length = section_steps(layout.lanes, self._training.segment)
         for start in range(0, layout.steps, self._training.segment):
             stop = min(start + self._training.segment, layout.steps)
@@ -144,9 +151,7 @@ class Loop:
         """What the model reads to predict the steps start..stop."""
         return history[:, start : stop + self._model.context - 1]
 
-    def _predict(
-        self, history: Tensor, state: State, step: int
-    ) -> tuple[NDArray[np.int32], State]:
+    def _predict(self, history: Tensor, state: State, step: int) -> tuple[NDArray[np.int32], State]:
         """int32[L, 256] frequencies of one step, and the state after it."""
         with torch.no_grad():
             logits, state = self._model(self._window(history, step, step + 1), state)
@@ -198,11 +203,13 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def use_threads(count: int) -> Iterator[None]:
-    """Let torch and the kernels use this many threads; restored afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, count))
+def granted(context: Context) -> Iterator[None]:
+    """Use what the context grants while a block is coded; restored afterwards."""
+    threads, hook = torch.get_num_threads(), jit.on_compile
+    torch.set_num_threads(max(1, context.threads))
+    jit.on_compile = lambda _: context.notice("compiling kernels, at first use only")
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        jit.on_compile = hook

@@ -87,9 +87,10 @@ class SectionReader:
             )
         size, self._mark = _HEADER.unpack_from(self._payload, start)
         start += _HEADER.size
-        if size > len(self._payload) - start:
+        left = len(self._payload) - start
+        if size > left:
             raise CorruptError(
-                f"a section claims {size} bytes where the payload has {len(self._payload) - start}. "
+                f"a section claims {size} bytes where the payload has {left} more. "
                 "The file is damaged: take another copy"
             )
         self._position = start + size

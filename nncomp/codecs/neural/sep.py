@@ -1,0 +1,202 @@
+"""The `sep` codec: SEP's semantics-enhancement block and PAC, learned online.
+
+Nothing of the network is stored. Encoder and decoder start from the same weights and
+learn from the same bytes, in exact arithmetic, so that they stay the same.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from nncomp.codecs.base import Block, Param, rechunk
+from nncomp.errors import MethodError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from nncomp.codecs.base import Buffer, Context, Params
+    from nncomp.codecs.neural.loop import Loop
+    from nncomp.models.byte_model import ByteModel
+    from nncomp.models.pac import PacConfig
+    from nncomp.models.sep import SepConfig
+
+__all__ = ["SEP"]
+
+# A lane should be long enough to pay for its cold start.
+_LANE_BYTES = 2048
+_MAX_LANES = 16
+
+
+class _Optimiser(NamedTuple):
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+
+
+# The settings of SEP, PAC and TRACE, and those of NNCP and tensorflow-compress.
+_OPTIMISERS = {
+    "adam": _Optimiser(0.9, 0.999, 1e-8, 1e-7),
+    "nncp": _Optimiser(0.0, 0.9999, 1e-8, 0.0),
+}
+
+_PARAMS = (
+    Param("lanes", "int", 0, 0, 4096, help="lanes coded side by side; 0: by size"),
+    Param("segment", "int", 4, 1, 256, help="steps between updates of the weights"),
+    Param("seb", "bool", True, help="semantics-enhancement block; off: plain PAC"),
+    Param("context", "int", 40, 1, 1024, help="bytes that the patches cover"),
+    Param("patch", "int", 16, 1, 256, help="bytes in a patch"),
+    Param("stride", "int", 8, 1, 256, help="every stride-th patch always counts"),
+    Param("fused", "int", 1, 1, 16, help="fused patches a step"),
+    Param("direct", "int", 6, 0, 64, help="newest bytes that reach the backbone as they are"),
+    Param("embedding", "int", 32, 1, 256, help="numbers a byte"),
+    Param("tokens", "int", 1, 1, 256, help="tokens that the backbone keeps"),
+    Param("levels", "int", 1, 1, 16, help="levels of the backbone"),
+    Param("ffn", "int", 1024, 1, 16384, help="hidden width of the MLPs"),
+    Param(
+        "mixing",
+        "choice",
+        "shared",
+        choices=("shared", "lane"),
+        help="token matrices: one for all lanes, or one a lane",
+    ),
+    Param("std", "float", 0.05, 1e-6, 1.0, help="deviation of the initial weights"),
+    Param(
+        "optimiser",
+        "choice",
+        "nncp",
+        choices=tuple(_OPTIMISERS),
+        help="adam: PAC's settings; nncp: NNCP's",
+    ),
+    Param("lr", "float", 1e-3, 1e-8, 1.0, help="learning rate at the start"),
+    Param("final", "float", 0.3, 0.0, 1.0, help="share of the rate left in the end"),
+    Param("decay", "size", 1 << 20, 1, 1 << 40, help="bytes until half of the fall is done"),
+    Param("block", "size", 16 << 20, 1 << 16, 1 << 30, help="bytes a record, held in memory"),
+)
+
+_LEVELS: Mapping[int, Params] = MappingProxyType({level: {} for level in range(1, 10)})
+
+
+class _Sep:
+    """See `codecs.base.Codec`."""
+
+    name = "sep"
+    codec_id = 16
+    version = 1
+    profile = 1
+    params = _PARAMS
+    levels = _LEVELS
+    independent = False
+
+    def peek(self, params: Params) -> int:
+        """A whole block, which the number of lanes depends on."""
+        return int(params["block"])
+
+    def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
+        """Choose the number of lanes by the size of the first block."""
+        lanes = int(params["lanes"])
+        if lanes == 0:
+            lanes = max(1, min(_MAX_LANES, memoryview(head).nbytes // _LANE_BYTES))
+        settled = {**params, "lanes": lanes}
+        _configs(settled)
+        return settled
+
+    def max_block(self, params: Params) -> int:
+        """As asked for."""
+        return int(params["block"])
+
+    def memory(self, params: Params) -> int:
+        """Weights, moments and gradients; a segment's activations; a block, three times."""
+        backbone, seb = _configs(params)
+        weights = 256 * int(params["embedding"]) + backbone.parameters()
+        rows = backbone.lanes * int(params["segment"])
+        patches = rows * seb.positions * seb.embedding if params["seb"] else 0
+        level = 12 * backbone.ffn + 40 * backbone.width
+        activations = rows * (backbone.levels * level + 16 * 256) + 16 * patches
+        context = 8 * backbone.lanes * (seb.context + 1)
+        return 20 * weights + activations + context + 11 * int(params["block"])
+
+    def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
+        """Code block after block with one network that goes on learning."""
+        from nncomp.codecs.neural.loop import granted
+
+        loop: Loop | None = None
+        for raw in rechunk(chunks, int(params["block"])):
+            with granted(context):
+                loop = loop or _loop(params, context)
+                payload = loop.encode(raw)
+            yield Block(len(raw), payload, raw)
+
+    def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
+        """Decode block after block; from a stored one the network learns all the same."""
+        from nncomp.codecs.neural.loop import granted
+
+        loop: Loop | None = None
+        for block in blocks:
+            with granted(context):
+                loop = loop or _loop(params, context)
+                if block.payload is None:
+                    raw = bytes(block.raw or b"")
+                    loop.encode(raw)
+                else:
+                    raw = loop.decode(memoryview(block.payload), block.raw_size)
+            yield raw
+
+
+def _configs(params: Params) -> tuple[PacConfig, SepConfig]:
+    """The sizes that the parameters stand for.
+
+    Raises:
+        MethodError: They contradict each other.
+    """
+    from nncomp.exact.products import MAX_TERMS
+    from nncomp.models.pac import PacConfig
+    from nncomp.models.sep import SepConfig
+
+    def number(name: str) -> int:
+        return int(params[name])
+
+    seb = SepConfig(*map(number, ("context", "patch", "stride", "fused", "direct", "embedding")))
+    token = seb.token if params["seb"] else seb.embedding
+    backbone = PacConfig(
+        lanes=number("lanes"),
+        token=token,
+        width=token * number("tokens"),
+        levels=number("levels"),
+        ffn=number("ffn"),
+        mixing=str(params["mixing"]),
+    )
+    if seb.patch > seb.context:
+        raise MethodError(f"patch={seb.patch} is longer than context={seb.context}")
+    if any(backbone.width % d for d in backbone.widths):
+        raise MethodError(
+            f"tokens={number('tokens')} cannot be halved {backbone.levels - 1} times. "
+            "Use a power of two, or fewer levels"
+        )
+    if backbone.lanes * number("segment") > MAX_TERMS:
+        raise MethodError(f"lanes times segment is more than {MAX_TERMS}")
+    return backbone, seb
+
+
+def _loop(params: Params, context: Context) -> Loop:
+    """The freshly initialised network and its loop."""
+    from nncomp.codecs.neural.loop import Loop, Training, choose_device
+    from nncomp.exact.adam import AdamConfig
+    from nncomp.exact.init import Init
+    from nncomp.models.pac import Pac
+    from nncomp.models.sep import Sep
+
+    backbone, seb = _configs(params)
+    init = Init(std=float(params["std"]))
+    model: ByteModel = Sep(seb, backbone, init) if params["seb"] else Pac(backbone, init)
+    training = Training(
+        segment=int(params["segment"]),
+        adam=AdamConfig(float(params["lr"]), *_OPTIMISERS[str(params["optimiser"])]),
+        final=float(params["final"]),
+        decay=int(params["decay"]),
+    )
+    return Loop(model, training, choose_device(context.device), context.progress)
+
+
+SEP = _Sep()
