@@ -37,7 +37,7 @@ def over(kernel: Callable[..., None], rows: int, elements: int, threads: int, *a
         kernel(0, rows, *args)
         return
     cuts = [rows * k // shares for k in range(shares + 1)]
-    waiting = [_pool().submit(kernel, lo, hi, *args) for lo, hi in itertools.pairwise(cuts)]
+    waiting = [_pool().submit(kernel, lo, hi, *args) for lo, hi in itertools.pairwise(cuts[1:])]
     kernel(cuts[0], cuts[1], *args)
     for share in waiting:
         share.result()
