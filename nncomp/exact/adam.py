@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Adam", "AdamConfig"]
 
+# Parameters with fewer weights share a tensor.
+_SMALL = 1 << 14
+
 
 @dataclass(frozen=True)
 class AdamConfig:
@@ -38,18 +41,22 @@ class Adam:
 
     The scalars of a step are computed in float64 by multiplication, division and
     square root alone, all correctly rounded, then rounded to float32.
+
+    Small parameters are moved into one tensor, of which they become views: a step is
+    then a few operations, not one for every bias.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], config: AdamConfig) -> None:
         self.config = config
-        self._entries = [
-            (p, torch.zeros_like(p.data), torch.zeros_like(p.data)) for p in parameters
-        ]
+        every = list(parameters)
+        small = [p for p in every if p.numel() < _SMALL]
+        groups = [[p] for p in every if p.numel() >= _SMALL] + ([small] if small else [])
+        self._groups = [_Group(group) for group in groups]
         self._power1 = 1.0
         self._power2 = 1.0
 
     def step(self, lr: float) -> None:
-        """One update with learning rate `lr`; parameters without a gradient stay."""
+        """One update with learning rate `lr`; every parameter must have a gradient."""
         c = self.config
         self._power1 *= c.beta1
         self._power2 *= c.beta2
@@ -64,8 +71,29 @@ class Adam:
             c.weight_decay,
         )
         constants = tuple(float(np.float32(s)) for s in scalars)
-        for parameter, first, second in self._entries:
-            if parameter.grad is not None:
-                ops = backend(parameter.device)
-                ops.adam(parameter.data, parameter.grad, first, second, constants)
-                parameter.grad = None
+        for group in self._groups:
+            group.step(constants)
+
+
+class _Group:
+    """Parameters that are updated together, as one flat tensor."""
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        self._parameters = parameters
+        self._flat = torch.cat([p.data.reshape(-1) for p in parameters])
+        start = 0
+        for p in parameters:
+            p.data = self._flat[start : start + p.numel()].view(p.shape)
+            start += p.numel()
+        self._first = torch.zeros_like(self._flat)
+        self._second = torch.zeros_like(self._flat)
+
+    def step(self, constants: tuple[float, ...]) -> None:
+        gradients = [p.grad.reshape(-1) for p in self._parameters if p.grad is not None]
+        if len(gradients) < len(self._parameters):
+            raise ValueError("a parameter has no gradient: the model does not use it")
+        gradient = gradients[0] if len(gradients) == 1 else torch.cat(gradients)
+        ops = backend(self._flat.device)
+        ops.adam(self._flat, gradient, self._first, self._second, constants)
+        for p in self._parameters:
+            p.grad = None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, from_numpy
 
 from nncomp.exact import kernels
 from nncomp.exact.threads import over
@@ -23,144 +23,162 @@ __all__ = [
     "merge",
     "quantise_rows",
     "rescale",
+    "sigmoid",
+    "sigmoid_backward",
     "softmax_weights",
     "split_columns",
     "split_rows",
 ]
 
-F32, I8, I32 = torch.float32, torch.int8, torch.int32
-
 
 def _array(x: Tensor) -> Any:
-    return x.detach().contiguous().numpy()
+    if x.requires_grad:
+        x = x.detach()
+    return x.numpy() if x.is_contiguous() else x.contiguous().numpy()
 
 
-def _run(kernel: Any, rows: int, elements: int, *args: Any) -> None:
-    """`over`, with tensors passed as arrays."""
-    arrays = (_array(a) if isinstance(a, Tensor) else a for a in args)
-    over(kernel, rows, elements, torch.get_num_threads(), *arrays)
+def _matrix(x: Tensor) -> Any:
+    """Any shape as a matrix of its last dimension."""
+    a = _array(x)
+    return a.reshape(-1, a.shape[-1])
+
+
+def _new(*shape: int, dtype: Any = np.float32) -> Any:
+    return np.empty(shape, dtype)
+
+
+def _run(kernel: Any, shares: int, elements: int, *args: Any) -> None:
+    over(kernel, shares, elements, torch.get_num_threads(), *args)
 
 
 def quantise_rows(x: Tensor, activation: bool = False) -> tuple[Tensor, Tensor]:
     """As `reference.quantise_rows`."""
-    q, scale = torch.empty(x.shape, dtype=I8), torch.empty(x.shape[0], dtype=F32)
-    _run(kernels.quantise_rows, x.shape[0], x.numel(), x, activation, q, scale)
-    return q, scale
+    a = _array(x)
+    q, scale = _new(*a.shape, dtype=np.int8), _new(len(a))
+    _run(kernels.quantise_rows, len(a), a.size, a, activation, q, scale)
+    return from_numpy(q), from_numpy(scale)
 
 
 def rescale(acc: Tensor, row: Tensor, column: Tensor, bias: Tensor) -> Tensor:
     """As `reference.rescale`."""
-    y = torch.empty(acc.shape, dtype=F32)
-    _run(kernels.rescale, acc.shape[0], acc.numel(), acc, row, column, bias, y)
-    return y
+    a = _array(acc)
+    y = _new(*a.shape)
+    args = (a, _array(row), _array(column), _array(bias), y)
+    _run(kernels.rescale, len(a), a.size, *args)
+    return from_numpy(y)
 
 
 def split_rows(dy: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
     """As `reference.split_rows`."""
-    q = torch.empty((2, *dy.shape), dtype=I8)
-    scale = torch.empty(dy.shape[0], dtype=F32)
-    _run(kernels.split_rows, dy.shape[0], dy.numel(), dy, column, q, scale)
-    return q, scale
+    a = _array(dy)
+    q, scale = _new(2, *a.shape, dtype=np.int8), _new(len(a))
+    _run(kernels.split_rows, len(a), a.size, a, _array(column), q, scale)
+    return from_numpy(q), from_numpy(scale)
 
 
-def _column_exponents(x: Tensor, row: Tensor | None) -> Tensor:
-    exponent = torch.empty(x.shape[1], dtype=I32)
-    weights = x[:, 0] if row is None else row
-    args = (x, weights, row is not None, exponent)
-    _run(kernels.column_exponents, x.shape[1], x.numel(), *args)
-    return exponent
-
-
-def split_columns(dy: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+def split_columns(dy: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As `reference.split_columns`."""
-    exponent = _column_exponents(dy, row)
-    q = torch.empty((dy.shape[0], 2 * dy.shape[1]), dtype=I8)
-    scale = torch.empty(dy.shape[1], dtype=F32)
-    _run(kernels.split_columns, dy.shape[0], dy.numel(), dy, row, exponent, q, scale)
-    return q, scale
+    a = _array(dy)
+    rows, columns = a.shape
+    q, scale, sums = _new(rows, 2 * columns, dtype=np.int8), _new(columns), _new(columns)
+    _run(kernels.split_columns, columns, a.size, a, _array(row), q, scale, sums)
+    return from_numpy(q), from_numpy(scale), from_numpy(sums)
 
 
 def merge(acc: Tensor, row: Tensor, x: Tensor | None = None) -> Tensor:
     """As `reference.merge`."""
-    y = torch.empty(acc.shape[1:], dtype=F32)
+    a = _array(acc)
+    y = _new(*a.shape[1:])
     if x is None:
-        _run(kernels.merge, y.shape[0], y.numel(), acc, row, y)
+        _run(kernels.merge, len(y), y.size, a, _array(row), y)
     else:
-        _run(kernels.merge_activation, y.shape[0], y.numel(), acc, row, x, y)
-    return y
+        _run(kernels.merge_activation, len(y), y.size, a, _array(row), _array(x), y)
+    return from_numpy(y)
 
 
 def column_sum(x: Tensor) -> Tensor:
     """As `reference.column_sum`."""
-    y = torch.empty(x.shape[1], dtype=F32)
-    exponent = _column_exponents(x, None)
-    _run(kernels.column_sum, x.shape[1], x.numel(), x, exponent, y)
-    return y
+    a = _array(x)
+    y = _new(a.shape[1])
+    _run(kernels.column_sum, a.shape[1], a.size, a, y)
+    return from_numpy(y)
 
 
 def index_sum(x: Tensor, index: Tensor, size: int) -> Tensor:
     """As `reference.index_sum`."""
-    y = torch.empty((size, x.shape[1]), dtype=F32)
-    exponent = int(_column_exponents(x, None).amax())
-    _run(kernels.index_sum, x.shape[1], x.numel(), x, index, exponent, y)
-    return y
+    a = _array(x)
+    y = _new(size, a.shape[1])
+    _run(kernels.index_sum, a.shape[1], a.size, a, _array(index), y)
+    return from_numpy(y)
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """As `reference.layer_norm`."""
-    y = torch.empty(x.shape, dtype=F32)
-    centre, scale = torch.empty(x.shape[0], dtype=F32), torch.empty(x.shape[0], dtype=F32)
-    args = (x, gain, bias, eps, y, centre, scale)
-    _run(kernels.layer_norm, x.shape[0], x.numel(), *args)
-    return y, centre, scale
+    a = _array(x)
+    y, centre, scale = _new(*a.shape), _new(len(a)), _new(len(a))
+    args = (a, _array(gain), _array(bias), eps, y, centre, scale)
+    _run(kernels.layer_norm, len(a), a.size, *args)
+    return from_numpy(y), from_numpy(centre), from_numpy(scale)
 
 
 def layer_norm_backward(
     dy: Tensor, x: Tensor, centre: Tensor, scale: Tensor, gain: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """As `reference.layer_norm_backward`."""
-    dx, product = torch.empty(x.shape, dtype=F32), torch.empty(x.shape, dtype=F32)
-    args = (dy, x, centre, scale, gain, dx, product)
-    _run(kernels.layer_norm_backward, x.shape[0], x.numel(), *args)
-    return dx, product
+    d, a = _array(dy), _array(x)
+    dx, product = _new(*a.shape), _new(*a.shape)
+    args = (d, a, _array(centre), _array(scale), _array(gain), dx, product)
+    _run(kernels.layer_norm_backward, len(a), a.size, *args)
+    dgain, dbias = _new(a.shape[1]), _new(a.shape[1])
+    _run(kernels.layer_norm_sums, a.shape[1], 2 * a.size, d, product, dgain, dbias)
+    return from_numpy(dx), from_numpy(dgain), from_numpy(dbias)
 
 
-def _rows(x: Tensor) -> Tensor:
-    """Any shape as a matrix of its last dimension."""
-    return x.reshape(-1, x.shape[-1])
+def _elementwise(kernel: Any, *inputs: Tensor) -> Tensor:
+    arrays = [_matrix(x) for x in inputs]
+    y = _new(*arrays[0].shape)
+    _run(kernel, len(y), y.size, *arrays, y)
+    return from_numpy(y).view(inputs[0].shape)
 
 
 def gelu(x: Tensor) -> Tensor:
     """As `reference.gelu`."""
-    y = torch.empty(x.shape, dtype=F32)
-    _run(kernels.gelu, _rows(x).shape[0], x.numel(), _rows(x), _rows(y))
-    return y
+    return _elementwise(kernels.gelu, x)
 
 
 def gelu_backward(dy: Tensor, x: Tensor) -> Tensor:
     """As `reference.gelu_backward`."""
-    y = torch.empty(x.shape, dtype=F32)
-    _run(kernels.gelu_backward, _rows(x).shape[0], x.numel(), _rows(dy), _rows(x), _rows(y))
-    return y
+    return _elementwise(kernels.gelu_backward, dy, x)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """As `reference.sigmoid`."""
+    return _elementwise(kernels.sigmoid, x)
+
+
+def sigmoid_backward(dy: Tensor, y: Tensor) -> Tensor:
+    """As `reference.sigmoid_backward`."""
+    return _elementwise(kernels.sigmoid_backward, dy, y)
 
 
 def softmax_weights(logits: Tensor) -> Tensor:
     """As `reference.softmax_weights`."""
-    weights = torch.empty(logits.shape, dtype=I32)
-    _run(kernels.softmax_weights, logits.shape[0], logits.numel(), logits, weights)
-    return weights
+    a = _array(logits)
+    weights = _new(*a.shape, dtype=np.int32)
+    _run(kernels.softmax_weights, len(a), a.size, a, weights)
+    return from_numpy(weights)
 
 
 def loss_gradient(weights: Tensor, targets: Tensor, count: int) -> Tensor:
     """As `reference.loss_gradient`."""
-    y = torch.empty(weights.shape, dtype=F32)
-    share = np.float32(1.0 / count)
-    _run(kernels.loss_gradient, y.shape[0], y.numel(), weights, targets, share, y)
-    return y
+    a = _array(weights)
+    y = _new(*a.shape)
+    args = (a, _array(targets), np.float32(1.0 / count), y)
+    _run(kernels.loss_gradient, len(a), a.size, *args)
+    return from_numpy(y)
 
 
 def adam(w: Tensor, g: Tensor, m: Tensor, v: Tensor, constants: tuple[float, ...]) -> None:
     """As `reference.adam`; the tensors must be contiguous, they are written to."""
-    c = np.array(constants, np.float32)
-    flat = (w.view(-1), g.reshape(-1), m.view(-1), v.view(-1))
-    _run(kernels.adam, w.numel(), 4 * w.numel(), *flat, c)
+    arrays = [_array(x).reshape(-1) for x in (w, g, m, v)]
+    _run(kernels.adam, w.numel(), 4 * w.numel(), *arrays, np.array(constants, np.float32))

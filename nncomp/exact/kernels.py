@@ -138,9 +138,8 @@ def split_rows(lo: int, hi: int, dy: Any, column: Any, q: Any, scale: Any) -> No
 
 
 @kernel
-def column_exponents(lo: int, hi: int, dy: Any, row: Any, weighted: bool, exponent: Any) -> None:
+def _column_exponents(lo: int, hi: int, dy: Any, row: Any, weighted: bool) -> Any:
     """Exponents of the columns lo..hi of dy, times the row scales if `weighted`."""
-    exponent = exponent[lo:hi]
     largest = np.zeros(hi - lo, np.int32)
     for i in range(dy.shape[0]):
         s = row[i] if weighted else _ONE
@@ -148,27 +147,28 @@ def column_exponents(lo: int, hi: int, dy: Any, row: Any, weighted: bool, expone
         for j in range(largest.shape[0]):
             largest[j] = max(largest[j], _magnitude(line[j] * s))
     for j in range(largest.shape[0]):
-        exponent[j] = max((largest[j] >> I32(23)) - I32(127), grid.GRAD_FLOOR)
+        largest[j] = max((largest[j] >> I32(23)) - I32(127), grid.GRAD_FLOOR)
+    return largest
 
 
 @kernel
-def split_columns(lo: int, hi: int, dy: Any, row: Any, exponent: Any, q: Any, scale: Any) -> None:
-    """Rows lo..hi; the scales are written by whoever has row 0."""
+def split_columns(lo: int, hi: int, dy: Any, row: Any, q: Any, scale: Any, sums: Any) -> None:
+    """Columns lo..hi."""
     width = dy.shape[1]
-    step = np.empty(width, np.float32)
-    for j in range(width):
+    exponent = _column_exponents(lo, hi, dy, row, True)
+    step = np.empty(hi - lo, np.float32)
+    for j in range(step.shape[0]):
         step[j] = _pow2(grid.GRAD_BITS - 1 - exponent[j])
-    if lo == 0:
-        for j in range(width):
-            scale[j] = _pow2(exponent[j] + 1 - grid.GRAD_BITS)
-    for i in range(lo, hi):
+        scale[lo + j] = _pow2(exponent[j] + 1 - grid.GRAD_BITS)
+    for i in range(dy.shape[0]):
         s = row[i]
-        left, right = q[i][:width], q[i][width:]
-        for j in range(width):
-            v = I32(_clip(np.rint((dy[i, j] * s) * step[j]), -_GRAD_LIMIT, _GRAD_LIMIT))
+        line, left, right = dy[i][lo:hi], q[i][lo:hi], q[i][width + lo : width + hi]
+        for j in range(step.shape[0]):
+            v = I32(_clip(np.rint((line[j] * s) * step[j]), -_GRAD_LIMIT, _GRAD_LIMIT))
             high = I32(v + I32(64)) >> I32(7)
             left[j] = np.int8(high)
             right[j] = np.int8(v - high * I32(128))
+    _column_sum(lo, hi, dy, row, sums)
 
 
 @kernel
@@ -189,9 +189,8 @@ def merge_activation(lo: int, hi: int, acc: Any, row: Any, x: Any, y: Any) -> No
 
 
 @kernel
-def column_sum(lo: int, hi: int, x: Any, exponent: Any, y: Any) -> None:
-    """Columns lo..hi. The integers, of at most 23 bits, are summed in int64."""
-    exponent, y = exponent[lo:hi], y[lo:hi]
+def _column_sum(lo: int, hi: int, x: Any, row: Any, y: Any) -> None:
+    exponent = _column_exponents(lo, hi, x, row, False)
     total = np.zeros(hi - lo, np.int64)
     step = np.empty(hi - lo, np.float32)
     for j in range(step.shape[0]):
@@ -201,13 +200,20 @@ def column_sum(lo: int, hi: int, x: Any, exponent: Any, y: Any) -> None:
         for j in range(step.shape[0]):
             total[j] += np.int64(I32(np.rint(line[j] * step[j])))
     for j in range(step.shape[0]):
-        y[j] = F32(total[j]) * _pow2(exponent[j] + 1 - grid.SUM_BITS)
+        y[lo + j] = F32(total[j]) * _pow2(exponent[j] + 1 - grid.SUM_BITS)
 
 
 @kernel
-def index_sum(lo: int, hi: int, x: Any, index: Any, exponent: int, y: Any) -> None:
+def column_sum(lo: int, hi: int, x: Any, y: Any) -> None:
+    """Columns lo..hi. The integers, of at most 23 bits, are summed in int64."""
+    _column_sum(lo, hi, x, x[0], y)
+
+
+@kernel
+def index_sum(lo: int, hi: int, x: Any, index: Any, y: Any) -> None:
     """Columns lo..hi of every row, added to the row of y that `index` names."""
     total = np.zeros((y.shape[0], hi - lo), np.int64)
+    exponent = _exponent(_largest(x.reshape(x.size)), grid.GRAD_FLOOR)
     step = _pow2(grid.SUM_BITS - 1 - exponent)
     for i in range(x.shape[0]):
         line = x[i][lo:hi]
@@ -277,6 +283,13 @@ def layer_norm_backward(
 
 
 @kernel
+def layer_norm_sums(lo: int, hi: int, dy: Any, product: Any, gain: Any, bias: Any) -> None:
+    """Columns lo..hi of the gradients of gain and bias."""
+    _column_sum(lo, hi, product, product[0], gain)
+    _column_sum(lo, hi, dy, dy[0], bias)
+
+
+@kernel
 def gelu(lo: int, hi: int, x: Any, y: Any) -> None:
     for i in range(lo, hi):
         for j in range(x.shape[1]):
@@ -288,6 +301,20 @@ def gelu_backward(lo: int, hi: int, dy: Any, x: Any, y: Any) -> None:
     for i in range(lo, hi):
         for j in range(x.shape[1]):
             y[i, j] = dy[i, j] * _gelu_slope(x[i, j])
+
+
+@kernel
+def sigmoid(lo: int, hi: int, x: Any, y: Any) -> None:
+    for i in range(lo, hi):
+        for j in range(x.shape[1]):
+            y[i, j] = _sigmoid(x[i, j])
+
+
+@kernel
+def sigmoid_backward(lo: int, hi: int, dy: Any, y: Any, dx: Any) -> None:
+    for i in range(lo, hi):
+        for j in range(y.shape[1]):
+            dx[i, j] = dy[i, j] * (y[i, j] - y[i, j] * y[i, j])
 
 
 @kernel

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from nncomp.exact import reference
 from nncomp.exact.ops import backend
 from nncomp.exact.products import batched, product
 
@@ -74,10 +73,10 @@ class _LinearFunction(Function):
             slices, row = ops.split_rows(dy, weight_scale)
             acc = product(slices.view(-1, dy.shape[1]), weight_q)
             dx = ops.merge(acc.view(2, -1, q.shape[1]), row, x if x.numel() else None)
-        slices, row = ops.split_columns(dy, scale)
+        slices, row, dbias = ops.split_columns(dy, scale)
         acc = product(slices.t(), q)
         dw = ops.merge(acc.view(2, dy.shape[1], -1), row)
-        return dx, dw, ops.column_sum(dy), None, None, None
+        return dx, dw, dbias, None, None, None
 
 
 class Linear(nn.Module):
@@ -198,10 +197,8 @@ class _LayerNormFunction(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
-        dy = dy.contiguous()
-        ops = backend(dy.device)
-        dx, terms = ops.layer_norm_backward(dy, *ctx.saved_tensors)
-        return dx, ops.column_sum(terms), ops.column_sum(dy)
+        gradients = backend(dy.device).layer_norm_backward(dy.contiguous(), *ctx.saved_tensors)
+        return cast("tuple[Tensor, ...]", gradients)
 
 
 class LayerNorm(nn.Module):
@@ -239,19 +236,19 @@ def gelu(x: Tensor) -> Tensor:
 class _SigmoidFunction(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = reference.sigmoid(x)
+        y = backend(x.device).sigmoid(x)
         ctx.save_for_backward(y)
-        return y
+        return cast("Tensor", y)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        return cast("Tensor", dy * (y - y * y))
+        return cast("Tensor", backend(dy.device).sigmoid_backward(dy.contiguous(), y))
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """Logistic function; for small tensors, so there is no kernel of it."""
+    """Logistic function, of any shape."""
     return _apply(_SigmoidFunction, x)
 
 

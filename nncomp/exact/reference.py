@@ -26,6 +26,7 @@ __all__ = [
     "quantise_rows",
     "rescale",
     "sigmoid",
+    "sigmoid_backward",
     "softmax_weights",
     "split_columns",
     "split_rows",
@@ -102,15 +103,16 @@ def split_rows(dy: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
     return _slices(v, e.unsqueeze(1), dim=0), _pow2(e + 1 - grid.GRAD_BITS)
 
 
-def split_columns(dy: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-    """dy * row by columns, as two int8 slices side by side.
+def split_columns(dy: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """dy * row by columns, as two int8 slices side by side; and the column sums of dy.
 
     Returns:
-        (R, 2 N) int8, high slice left, and (N,) float32 scales.
+        (R, 2 N) int8, high slice left, (N,) float32 scales, and (N,) `column_sum(dy)`.
     """
     v = dy * row.unsqueeze(1)
     e = _exponent(v.abs().amax(dim=0), grid.GRAD_FLOOR)
-    return _slices(v, e, dim=1).reshape(v.shape[0], -1), _pow2(e + 1 - grid.GRAD_BITS)
+    slices = _slices(v, e, dim=1).reshape(v.shape[0], -1)
+    return slices, _pow2(e + 1 - grid.GRAD_BITS), column_sum(dy)
 
 
 def _slices(v: Tensor, exponent: Tensor, dim: int) -> Tensor:
@@ -166,12 +168,8 @@ def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> tuple[Tenso
 
 def layer_norm_backward(
     dy: Tensor, x: Tensor, centre: Tensor, scale: Tensor, gain: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Gradient of `layer_norm`.
-
-    Returns:
-        dx (R, K), and dy * normalised x, whose column sums are the gradient of the gain.
-    """
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradient of `layer_norm`: of x (R, K), of the gain (K,) and of the bias (K,)."""
     unit = (x - centre.unsqueeze(1)) * scale.unsqueeze(1)
     d = dy * gain
     e = _exponent(d.abs().amax(dim=1), grid.GRAD_FLOOR)
@@ -182,7 +180,7 @@ def layer_norm_backward(
     inner = (q * u).sum(dim=1).to(torch.float64) * (step / float(1 << grid.UNIT_BITS))
     inner = inner.to(torch.float32)
     dx = ((d - mean.unsqueeze(1)) - unit * inner.unsqueeze(1)) * scale.unsqueeze(1)
-    return dx, dy * unit
+    return dx, column_sum(dy * unit), column_sum(dy)
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -201,6 +199,11 @@ def sigmoid(x: Tensor) -> Tensor:
     """Logistic function, element by element."""
     y: Tensor = FUNCTIONS.sigmoid(x)
     return y
+
+
+def sigmoid_backward(dy: Tensor, y: Tensor) -> Tensor:
+    """Gradient of `sigmoid`, from its result y."""
+    return dy * (y - y * y)
 
 
 def softmax_weights(logits: Tensor) -> Tensor:
