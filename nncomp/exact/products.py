@@ -61,7 +61,16 @@ def _int8(a: Tensor, b: Tensor) -> Tensor:
     """oneDNN on CPUs, tensor cores on CUDA; the latter take only certain shapes."""
     if a.is_cuda and (a.shape[0] <= 16 or a.shape[1] % 8 or b.shape[1] % 8):
         return _float32(a, b)
-    return torch._int_mm(a, b)
+    return torch._int_mm(_plain(a), _plain(b))
+
+
+def _plain(x: Tensor) -> Tensor:
+    """The same with the strides of a fresh matrix, if one size is 1.
+
+    The stride of such a dimension means nothing, and `_int_mm` takes it for the distance
+    between rows: with a (N, 1) matrix transposed, torch 2.13 gives wrong products.
+    """
+    return x.clone(memory_format=torch.contiguous_format) if 1 in x.shape else x
 
 
 def _float32(a: Tensor, b: Tensor) -> Tensor:
@@ -102,16 +111,18 @@ def _way(device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
 def _exact(way: Callable[[Tensor, Tensor], Tensor], device: torch.device) -> bool:
     """Whether a way returns the integers of int64 sums, extreme operands included."""
     generator = torch.Generator().manual_seed(0)
-    for m, k, n in ((32, 256, 64), (3, 4160, 24)):
+    for m, k, n in ((32, 256, 64), (3, 4160, 24), (40, 1, 8), (1, 24, 1)):
         a = torch.randint(-64, 64, (m, k), generator=generator, dtype=torch.int8)
         b = torch.randint(-64, 64, (k, n), generator=generator, dtype=torch.int8)
-        a[0], a[1], b[:, 0], b[:, 1] = 63, -64, 63, -64
+        a[0], a[-1], b[:, 0], b[:, -1] = 63, -64, 63, -64
         want = (a.to(torch.int64).unsqueeze(2) * b.to(torch.int64)).sum(dim=1)
         try:
-            got = way(a.to(device), b.to(device))
+            # As they lie in memory, and both lying transposed.
+            plain = way(a.to(device), b.to(device))
+            turned = way(a.t().contiguous().to(device).t(), b.t().contiguous().to(device).t())
         except RuntimeError:  # not implemented on this device or in this build
             return False
-        if not torch.equal(got.cpu().to(torch.int64), want):
+        if not all(torch.equal(got.cpu().to(torch.int64), want) for got in (plain, turned)):
             return False
     return True
 
