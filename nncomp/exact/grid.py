@@ -12,6 +12,7 @@ from __future__ import annotations
 
 __all__ = [
     "FLOOR",
+    "GRADIENT_BOUND",
     "GRAD_BITS",
     "GRAD_FLOOR",
     "GRAD_LIMIT",
@@ -19,6 +20,7 @@ __all__ = [
     "SLICE",
     "SUM_BITS",
     "UNIT_BITS",
+    "UNIT_BOUND",
     "VALUE_BITS",
     "VALUE_LIMIT",
     "WEIGHT_BOUND",
@@ -38,8 +40,14 @@ GRAD_FLOOR = -90
 
 # Operands of integer sums over a row or a column.
 NORM_BITS = 15  # layer norm statistics: squares of 30 bits, 2**20 of them in int64
-UNIT_BITS = 10  # fraction bits of normalised values, themselves below 2**16
+UNIT_BITS = 10  # fraction bits of normalised values
 SUM_BITS = 22  # sums of gradients
 
-# Weights are clipped here: with bounded weights every activation is finite.
+# No NaN may arise, whatever is learned: what becomes of one depends on the machine. So
+# three things are clipped, far above what they are in a network that works. Weights;
+# normalised values, at most sqrt(K) but for the rounding of rows that are all but constant;
+# gradients where they leave a product or a layer norm. Then all values are finite, but for
+# the square of a gradient in Adam, which by that stops the weight from learning.
 WEIGHT_BOUND = 4096.0
+UNIT_BOUND = 4096.0
+GRADIENT_BOUND = 2.0**60

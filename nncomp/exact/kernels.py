@@ -25,6 +25,8 @@ _GRAD_LIMIT = F32(grid.GRAD_LIMIT)
 _SLICE = F32(grid.SLICE)
 _UNIT = F32(1 << grid.UNIT_BITS)
 _WEIGHT_BOUND = F32(grid.WEIGHT_BOUND)
+_UNIT_BOUND = F32(grid.UNIT_BOUND)
+_GRADIENT_BOUND = F32(grid.GRADIENT_BOUND)
 _ZERO = F32(0)
 _ONE = F32(1)
 _PROBABILITY_UNIT = F32(1 << 23)
@@ -176,7 +178,8 @@ def merge(lo: int, hi: int, acc: Any, row: Any, y: Any) -> None:
     for i in range(lo, hi):
         s = row[i]
         for j in range(acc.shape[2]):
-            y[i, j] = (F32(acc[0, i, j]) * _SLICE + F32(acc[1, i, j])) * s
+            d = (F32(acc[0, i, j]) * _SLICE + F32(acc[1, i, j])) * s
+            y[i, j] = _clip(d, -_GRADIENT_BOUND, _GRADIENT_BOUND)
 
 
 @kernel
@@ -185,7 +188,7 @@ def merge_activation(lo: int, hi: int, acc: Any, row: Any, x: Any, y: Any) -> No
         s = row[i]
         for j in range(acc.shape[2]):
             d = (F32(acc[0, i, j]) * _SLICE + F32(acc[1, i, j])) * s
-            y[i, j] = d * _gelu_slope(x[i, j])
+            y[i, j] = _clip(d, -_GRADIENT_BOUND, _GRADIENT_BOUND) * _gelu_slope(x[i, j])
 
 
 @kernel
@@ -250,7 +253,7 @@ def layer_norm(
         centre[i] = c
         scale[i] = s
         for j in range(width):
-            y[i, j] = (x[i, j] - c) * s * gain[j] + bias[j]
+            y[i, j] = _clip((x[i, j] - c) * s, -_UNIT_BOUND, _UNIT_BOUND) * gain[j] + bias[j]
 
 
 @kernel
@@ -264,7 +267,7 @@ def layer_norm_backward(
         c = centre[i]
         s = scale[i]
         for j in range(width):
-            unit[j] = (x[i, j] - c) * s
+            unit[j] = _clip((x[i, j] - c) * s, -_UNIT_BOUND, _UNIT_BOUND)
             d[j] = dy[i, j] * gain[j]
             product[i, j] = dy[i, j] * unit[j]
         e = _exponent(_largest(d), grid.GRAD_FLOOR)
@@ -279,7 +282,8 @@ def layer_norm_backward(
         m = F32(np.float64(total) * back)
         k = F32(np.float64(inner) * (back / np.float64(_UNIT)))
         for j in range(width):
-            dx[i, j] = ((d[j] - m) - unit[j] * k) * s
+            v = ((d[j] - m) - unit[j] * k) * s
+            dx[i, j] = _clip(v, -_GRADIENT_BOUND, _GRADIENT_BOUND)
 
 
 @kernel

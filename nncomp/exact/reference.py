@@ -129,8 +129,12 @@ def merge(acc: Tensor, row: Tensor, x: Tensor | None = None) -> Tensor:
         x: (R, K) argument of the activation, or None.
     """
     high, low = acc[0].to(torch.float32), acc[1].to(torch.float32)
-    y = (high * float(grid.SLICE) + low) * row.unsqueeze(1)
+    y = _bounded((high * float(grid.SLICE) + low) * row.unsqueeze(1))
     return y if x is None else y * FUNCTIONS.gelu_slope(x)
+
+
+def _bounded(gradient: Tensor) -> Tensor:
+    return gradient.clamp(-grid.GRADIENT_BOUND, grid.GRADIENT_BOUND)
 
 
 def column_sum(x: Tensor) -> Tensor:
@@ -162,15 +166,20 @@ def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> tuple[Tenso
     variance = (square - mean * mean).clamp(min=0.0) * (unit * unit)
     scale = torch.reciprocal(_sqrt((variance + eps).to(torch.float32)))
     centre = (mean * unit).to(torch.float32)
-    y = (x - centre.unsqueeze(1)) * scale.unsqueeze(1) * gain + bias
-    return y, centre, scale
+    return _unit(x, centre, scale) * gain + bias, centre, scale
+
+
+def _unit(x: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
+    """Rows normalised by their statistics."""
+    unit = (x - centre.unsqueeze(1)) * scale.unsqueeze(1)
+    return unit.clamp(-grid.UNIT_BOUND, grid.UNIT_BOUND)
 
 
 def layer_norm_backward(
     dy: Tensor, x: Tensor, centre: Tensor, scale: Tensor, gain: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradient of `layer_norm`: of x (R, K), of the gain (K,) and of the bias (K,)."""
-    unit = (x - centre.unsqueeze(1)) * scale.unsqueeze(1)
+    unit = _unit(x, centre, scale)
     d = dy * gain
     e = _exponent(d.abs().amax(dim=1), grid.GRAD_FLOOR)
     q = torch.round(d * _pow2(grid.NORM_BITS - 1 - e).unsqueeze(1)).to(torch.int64)
@@ -180,7 +189,7 @@ def layer_norm_backward(
     inner = (q * u).sum(dim=1).to(torch.float64) * (step / float(1 << grid.UNIT_BITS))
     inner = inner.to(torch.float32)
     dx = ((d - mean.unsqueeze(1)) - unit * inner.unsqueeze(1)) * scale.unsqueeze(1)
-    return dx, column_sum(dy * unit), column_sum(dy)
+    return _bounded(dx), column_sum(dy * unit), column_sum(dy)
 
 
 def gelu(x: Tensor) -> Tensor:
