@@ -19,11 +19,11 @@ from nncomp.errors import DeviceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_TERMS", "batched", "product"]
+__all__ = ["MAX_BATCHED_TERMS", "MAX_TERMS", "batched", "product"]
 
 # Products of operands within 2**6 summed over K <= 2**12 stay within 24 bits, where
 # float32 holds every partial sum exactly, in any order.
-_FLOAT32_K = 1 << 12
+MAX_BATCHED_TERMS = 1 << 12
 # int32 sums of such products.
 MAX_TERMS = 1 << 19
 
@@ -52,7 +52,7 @@ def batched(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         (B, M, N) int32, exact: float32 holds every partial sum.
     """
-    if a.shape[2] > _FLOAT32_K:
+    if a.shape[2] > MAX_BATCHED_TERMS:
         raise ValueError(f"a batched product over {a.shape[2]} terms is not exact in float32")
     return torch.bmm(a.to(torch.float32), b.to(torch.float32)).to(torch.int32)
 
@@ -76,9 +76,9 @@ def _plain(x: Tensor) -> Tensor:
 def _float32(a: Tensor, b: Tensor) -> Tensor:
     """BLAS in pieces short enough for 24 bits; the pieces add up in int32."""
     total: Tensor | None = None
-    for k in range(0, a.shape[1], _FLOAT32_K):
-        part_a = a[:, k : k + _FLOAT32_K].to(torch.float32)
-        part = (part_a @ b[k : k + _FLOAT32_K].to(torch.float32)).to(torch.int32)
+    for k in range(0, a.shape[1], MAX_BATCHED_TERMS):
+        part_a = a[:, k : k + MAX_BATCHED_TERMS].to(torch.float32)
+        part = (part_a @ b[k : k + MAX_BATCHED_TERMS].to(torch.float32)).to(torch.int32)
         total = part if total is None else total + part
     if total is None:
         return torch.zeros(a.shape[0], b.shape[1], dtype=torch.int32, device=a.device)

@@ -61,6 +61,7 @@ _PARAMS = (
         choices=("shared", "lane"),
         help="token matrices: one for all lanes, or one a lane",
     ),
+    Param("mask", "bool", False, help="weigh tokens by position, as a lane learns to"),
     Param("std", "float", 0.05, 1e-6, 1.0, help="deviation of the initial weights"),
     Param(
         "optimiser",
@@ -114,6 +115,8 @@ class _Sep:
         patches = rows * seb.positions * seb.embedding if params["seb"] else 0
         level = 12 * backbone.ffn + 40 * backbone.width
         activations = rows * (backbone.levels * level + 16 * 256) + 16 * patches
+        if backbone.mask:
+            activations += 16 * (rows * backbone.width + backbone.lanes * int(params["tokens"]) ** 2)
         context = 8 * backbone.lanes * (seb.context + 1)
         return 20 * weights + activations + context + 11 * int(params["block"])
 
@@ -150,7 +153,7 @@ def _configs(params: Params) -> tuple[PacConfig, SepConfig]:
     Raises:
         MethodError: They contradict each other.
     """
-    from nncomp.exact.products import MAX_TERMS
+    from nncomp.exact.products import MAX_BATCHED_TERMS, MAX_TERMS
     from nncomp.models.pac import PacConfig
     from nncomp.models.sep import SepConfig
 
@@ -166,16 +169,27 @@ def _configs(params: Params) -> tuple[PacConfig, SepConfig]:
         levels=number("levels"),
         ffn=number("ffn"),
         mixing=str(params["mixing"]),
+        mask=bool(params["mask"]),
     )
     if seb.patch > seb.context:
         raise MethodError(f"patch={seb.patch} is longer than context={seb.context}")
+    if backbone.mask and number("tokens") == 1:
+        raise MethodError("mask=on weighs tokens against each other, and tokens=1 keeps but one")
     if any(backbone.width % d for d in backbone.widths):
         raise MethodError(
             f"tokens={number('tokens')} cannot be halved {backbone.levels - 1} times. "
             "Use a power of two, or fewer levels"
         )
-    if backbone.lanes * number("segment") > MAX_TERMS:
-        raise MethodError(f"lanes times segment is more than {MAX_TERMS}")
+    rows = backbone.lanes * number("segment") * (seb.embedding if params["seb"] else 1)
+    if rows > MAX_TERMS:
+        what = "lanes times segment" + (" times embedding" if params["seb"] else "")
+        raise MethodError(f"{what} is {rows}, more than {MAX_TERMS}")
+    if backbone.width > MAX_TERMS:
+        raise MethodError(f"a network {backbone.width} wide is wider than {MAX_TERMS}")
+    if backbone.mixing == "lane" and backbone.widths[-1] > MAX_BATCHED_TERMS:
+        raise MethodError(
+            f"mixing=lane with tokens {backbone.widths[-1]} wide is wider than {MAX_BATCHED_TERMS}"
+        )
     return backbone, seb
 
 
