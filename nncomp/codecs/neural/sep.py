@@ -61,7 +61,6 @@ _PARAMS = (
         choices=("shared", "lane"),
         help="token matrices: one for all lanes, or one a lane",
     ),
-    Param("mask", "bool", False, help="weigh tokens by position, as a lane learns to"),
     Param("std", "float", 0.05, 1e-6, 1.0, help="deviation of the initial weights"),
     Param(
         "optimiser",
@@ -115,8 +114,6 @@ class _Sep:
         patches = rows * seb.positions * seb.embedding if params["seb"] else 0
         level = 12 * backbone.ffn + 40 * backbone.width
         activations = rows * (backbone.levels * level + 16 * 256) + 16 * patches
-        if backbone.mask:
-            activations += 16 * (rows * backbone.width + backbone.lanes * int(params["tokens"]) ** 2)
         context = 8 * backbone.lanes * (seb.context + 1)
         return 20 * weights + activations + context + 11 * int(params["block"])
 
@@ -169,12 +166,9 @@ def _configs(params: Params) -> tuple[PacConfig, SepConfig]:
         levels=number("levels"),
         ffn=number("ffn"),
         mixing=str(params["mixing"]),
-        mask=bool(params["mask"]),
     )
     if seb.patch > seb.context:
         raise MethodError(f"patch={seb.patch} is longer than context={seb.context}")
-    if backbone.mask and number("tokens") == 1:
-        raise MethodError("mask=on weighs tokens against each other, and tokens=1 keeps but one")
     if any(backbone.width % d for d in backbone.widths):
         raise MethodError(
             f"tokens={number('tokens')} cannot be halved {backbone.levels - 1} times. "
