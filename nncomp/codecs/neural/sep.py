@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["SEP"]
 
 # A lane should be long enough to pay for its cold start.
-_LANE_BYTES = 2048
+_LANE_BYTES = 8192
 _MAX_LANES = 16
 
 
@@ -43,17 +43,17 @@ _OPTIMISERS = {
 
 _PARAMS = (
     Param("lanes", "int", 0, 0, 4096, help="lanes coded side by side; 0: by size"),
-    Param("segment", "int", 4, 1, 256, help="steps between updates of the weights"),
+    Param("segment", "int", 8, 1, 256, help="steps between updates of the weights"),
     Param("seb", "bool", True, help="semantics-enhancement block; off: plain PAC"),
     Param("context", "int", 40, 1, 1024, help="bytes that the patches cover"),
     Param("patch", "int", 16, 1, 256, help="bytes in a patch"),
     Param("stride", "int", 8, 1, 256, help="every stride-th patch always counts"),
     Param("fused", "int", 1, 1, 16, help="fused patches a step"),
-    Param("direct", "int", 6, 0, 64, help="newest bytes that reach the backbone as they are"),
+    Param("direct", "int", 8, 0, 64, help="newest bytes that reach the backbone as they are"),
     Param("embedding", "int", 32, 1, 256, help="numbers a byte"),
     Param("tokens", "int", 1, 1, 256, help="tokens that the backbone keeps"),
     Param("levels", "int", 1, 1, 16, help="levels of the backbone"),
-    Param("ffn", "int", 1024, 1, 16384, help="hidden width of the MLPs"),
+    Param("ffn", "int", 2048, 1, 16384, help="hidden width of the MLPs"),
     Param(
         "mixing",
         "choice",
@@ -61,6 +61,7 @@ _PARAMS = (
         choices=("shared", "lane"),
         help="token matrices: one for all lanes, or one a lane",
     ),
+    Param("mask", "bool", False, help="weigh tokens by position, as a lane learns to"),
     Param("std", "float", 0.05, 1e-6, 1.0, help="deviation of the initial weights"),
     Param(
         "optimiser",
@@ -69,13 +70,26 @@ _PARAMS = (
         choices=tuple(_OPTIMISERS),
         help="adam: PAC's settings; nncp: NNCP's",
     ),
-    Param("lr", "float", 1e-3, 1e-8, 1.0, help="learning rate at the start"),
-    Param("final", "float", 0.3, 0.0, 1.0, help="share of the rate left in the end"),
-    Param("decay", "size", 1 << 20, 1, 1 << 40, help="bytes until half of the fall is done"),
+    Param("lr", "float", 2e-3, 1e-8, 1.0, help="learning rate at the start"),
+    Param("final", "float", 0.1, 0.0, 1.0, help="share of the rate left in the end"),
+    Param("decay", "size", 256 << 10, 1, 1 << 40, help="bytes until half of the fall is done"),
     Param("block", "size", 16 << 20, 1 << 16, 1 << 30, help="bytes a record, held in memory"),
 )
 
-_LEVELS: Mapping[int, Params] = MappingProxyType({level: {} for level in range(1, 10)})
+# Each level takes roughly 1.5 times as long as the one before it.
+_LEVELS: Mapping[int, Params] = MappingProxyType(
+    {
+        1: {"ffn": 256, "segment": 32},
+        2: {"ffn": 512, "segment": 16},
+        3: {"ffn": 1024, "segment": 16},
+        4: {"ffn": 1024, "segment": 8},
+        5: {},
+        6: {"ffn": 2048, "segment": 4},
+        7: {"ffn": 4096, "segment": 4},
+        8: {"ffn": 4096, "segment": 4, "tokens": 2, "levels": 2},
+        9: {"ffn": 4096, "segment": 2, "tokens": 4, "levels": 3},
+    }
+)
 
 
 class _Sep:
@@ -114,6 +128,9 @@ class _Sep:
         patches = rows * seb.positions * seb.embedding if params["seb"] else 0
         level = 12 * backbone.ffn + 40 * backbone.width
         activations = rows * (backbone.levels * level + 16 * 256) + 16 * patches
+        if backbone.mask:
+            pairs = backbone.lanes * int(params["tokens"]) ** 2
+            activations += 16 * (rows * backbone.width + pairs)
         context = 8 * backbone.lanes * (seb.context + 1)
         return 20 * weights + activations + context + 11 * int(params["block"])
 
@@ -166,9 +183,12 @@ def _configs(params: Params) -> tuple[PacConfig, SepConfig]:
         levels=number("levels"),
         ffn=number("ffn"),
         mixing=str(params["mixing"]),
+        mask=bool(params["mask"]),
     )
     if seb.patch > seb.context:
         raise MethodError(f"patch={seb.patch} is longer than context={seb.context}")
+    if backbone.mask and number("tokens") == 1:
+        raise MethodError("mask=on weighs tokens against each other, and tokens=1 keeps but one")
     if any(backbone.width % d for d in backbone.widths):
         raise MethodError(
             f"tokens={number('tokens')} cannot be halved {backbone.levels - 1} times. "
