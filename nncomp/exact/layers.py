@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
@@ -30,11 +31,14 @@ __all__ = [
     "gelu",
     "linear",
     "lookup",
+    "ordered_mask",
     "refresh",
+    "scale_tokens",
     "sigmoid",
 ]
 
 EPS = 1e-5
+MASK_CLIP = 5.0
 
 
 def _apply(function: Any, *args: Any) -> Tensor:
@@ -271,6 +275,85 @@ class _LookupFunction(Function):
 def lookup(table: Tensor, index: Tensor) -> Tensor:
     """Rows of a table (S, D) by int64 indices of any shape; appends a dimension D."""
     return _apply(_LookupFunction, table, index)
+
+
+class _OrderedMaskFunction(Function):
+    """Integer weights of the softmax, summed from the oldest to the newest position."""
+
+    @staticmethod
+    def forward(ctx: Any, beta: Tensor, tau: float) -> Tensor:
+        ops = backend(beta.device)
+        ctx.share = float(np.float32(1.0 / tau))
+        s = ops.sigmoid(beta.clamp(-MASK_CLIP, MASK_CLIP))
+        weights = ops.softmax_weights(s * ctx.share).to(torch.int64)
+        sums = weights.cumsum(dim=1).to(torch.float32)
+        total = sums[:, -1:]
+        mask: Tensor = sums / total
+        ctx.save_for_backward(beta, s, weights.to(torch.float32) / total, mask)
+        return mask
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
+        beta, s, p, mask = ctx.saved_tensors
+        ops = backend(dy.device)
+        position = torch.arange(beta.shape[1], device=dy.device)
+        # The mask at k holds p_j of every j <= k: d mask_k / d z_j = p_j ([k >= j] - mask_k).
+        holds = (position.unsqueeze(1) >= position).to(torch.float32)
+        slope = holds.unsqueeze(1) - mask.t().unsqueeze(2)  # (k, L, j)
+        terms = dy.t().unsqueeze(2) * slope
+        dz = ops.column_sum(terms.reshape(len(position), -1)).view(p.shape) * p
+        dbeta = ops.sigmoid_backward(dz * ctx.share, s)
+        return torch.where(beta.abs() <= MASK_CLIP, dbeta, torch.zeros_like(dbeta)), None
+
+
+def ordered_mask(beta: Tensor, tau: float) -> Tensor:
+    """Weights of the positions of a context that never fall towards the newest.
+
+    The cumulative sum of softmax(sigmoid(clamp(beta)) / tau), oldest position first, as
+    in PAC (Mao et al., DAC 2023). PAC adds Gumbel noise to what enters the softmax; here
+    is none, since nothing random may enter an archive.
+
+    Args:
+        beta: (L, K), learned; beyond +-5 it counts as +-5 and gets no gradient.
+        tau: Temperature.
+
+    Returns:
+        (L, K) in 0..1, the newest position exactly 1.
+    """
+    return _apply(_OrderedMaskFunction, beta, tau)
+
+
+class _ScaleTokensFunction(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mask: Tensor) -> Tensor:
+        ctx.save_for_backward(x, mask)
+        return _scaled(x, mask)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor]:
+        x, mask = ctx.saved_tensors
+        dy = dy.contiguous()
+        # A mask value's sum goes over its lane's steps and its token's numbers.
+        terms = _tokens(dy * x, mask).permute(1, 3, 0, 2).reshape(-1, mask.numel())
+        dmask = backend(dy.device).column_sum(terms).view(mask.shape)
+        return _scaled(dy, mask), dmask
+
+
+def _tokens(x: Tensor, mask: Tensor) -> Tensor:
+    """(R, K d) as (L, T, K, d)."""
+    lanes, count = mask.shape
+    return x.view(lanes, -1, count, x.shape[1] // count)
+
+
+def _scaled(x: Tensor, mask: Tensor) -> Tensor:
+    return (_tokens(x, mask) * mask[:, None, :, None]).view(x.shape)
+
+
+def scale_tokens(x: Tensor, mask: Tensor) -> Tensor:
+    """Every token of (R, K d) times its position's value of its lane's mask (L, K)."""
+    return _apply(_ScaleTokensFunction, x, mask)
 
 
 def refresh(model: nn.Module) -> None:

@@ -18,13 +18,24 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from nncomp.exact.layers import LaneLinear, LayerNorm, Linear, gelu, lookup, sigmoid
+from nncomp.exact.layers import (
+    LaneLinear,
+    LayerNorm,
+    Linear,
+    gelu,
+    lookup,
+    ordered_mask,
+    scale_tokens,
+    sigmoid,
+)
 from nncomp.models.byte_model import ByteModel, State
 
 if TYPE_CHECKING:
     from nncomp.exact.init import Init
 
 __all__ = ["Backbone", "Pac", "PacConfig"]
+
+_MASK_TEMPERATURE = 5.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,7 @@ class PacConfig:
         levels: How many.
         ffn: Hidden width of the MLPs.
         mixing: Token matrices: "lane", one a lane; "shared", one for all lanes.
+        mask: Weigh the first level's tokens by a learned ordered mask.
     """
 
     lanes: int
@@ -49,6 +61,7 @@ class PacConfig:
     levels: int = 4
     ffn: int = 4096
     mixing: str = "lane"
+    mask: bool = False
 
     @property
     def widths(self) -> list[int]:
@@ -59,6 +72,8 @@ class PacConfig:
         """How many weights there are, the embedding not counted."""
         matrices = self.lanes if self.mixing == "lane" else 1
         total = 256 * (self.width + 1)
+        if self.mask:
+            total += self.lanes * (self.width // self.token)
         for d in self.widths:
             total += matrices * d * (d + 1) + 4 * d
             total += 2 * self.width * self.ffn + self.ffn + 5 * self.width
@@ -110,6 +125,23 @@ class _Mlp(nn.Module):
         return out
 
 
+class _OrderedMask(nn.Module):
+    """Weighs the tokens of a context, lane by lane, the newer never less than the older.
+
+    The ordered mask of PAC's paper, without three things. Gumbel noise in the choice:
+    nothing random may enter an archive. A bias for each position. And the term of the loss,
+    a Kullback-Leibler divergence, that pulls the mask towards a geometric prior.
+    """
+
+    def __init__(self, config: PacConfig) -> None:
+        super().__init__()
+        self.beta = nn.Parameter(torch.full((config.lanes, config.width // config.token), 0.01))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, W), oldest token first, to (R, W)."""
+        return scale_tokens(x, ordered_mask(self.beta, _MASK_TEMPERATURE))
+
+
 class Backbone(nn.Module):
     """Tokens of the newest byte, step by step, to logits."""
 
@@ -118,6 +150,7 @@ class Backbone(nn.Module):
         self.config = config
         self.mixes = nn.ModuleList(_TokenMix(config, d, init) for d in config.widths)
         self.mlps = nn.ModuleList(_Mlp(config.width, config.ffn, init) for _ in config.widths)
+        self.mask = _OrderedMask(config) if config.mask else None
         logits = init.normal(256, config.width), init.normal(256)
         self.logits = Linear(*logits)
 
@@ -130,11 +163,14 @@ class Backbone(nn.Module):
         """(L, T, d) tokens and the caches to (R, 256) logits and the caches after."""
         x = tokens.reshape(-1, tokens.shape[2])
         after = []
-        for mix, mlp, cache in zip(self.mixes, self.mlps, state, strict=True):
+        for level, (mix, mlp, cache) in enumerate(zip(self.mixes, self.mlps, state, strict=True)):
             d = self.config.width - cache.shape[1]
             newest = mix(x[:, -d:])
             older, cache_after = _older(newest.detach(), cache, d)
-            x = mlp(torch.cat((older, newest), dim=1))
+            x = torch.cat((older, newest), dim=1)
+            if self.mask is not None and level == 0:
+                x = self.mask(x)
+            x = mlp(x)
             after.append(cache_after)
         return self.logits(x), tuple(after)
 
