@@ -141,8 +141,11 @@ def _objection(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """Why this call may not be; empty when it may."""
     tensors = [a for a in args if isinstance(a, Tensor)]
     floating = any(t.is_floating_point() for t in tensors)
-    if name in _MOVES or name in _ROUNDED:
+    if name in _MOVES or (name in _ROUNDED and name != "div"):
         return ""
+    if name == "div":
+        scalar = not isinstance(args[1], Tensor)
+        return "by a Python number, for which CUDA multiplies by 1 / number" if scalar else ""
     if name in _INTEGER:
         return "only of integers, a float sum depends on its order" if floating else ""
     if name in _TWO_OPERANDS:

@@ -161,12 +161,18 @@ def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> tuple[Tenso
     e = _exponent(x.abs().amax(dim=1), grid.FLOOR)
     q = torch.round(x * _pow2(grid.NORM_BITS - 1 - e).unsqueeze(1)).to(torch.int64)
     unit = _pow2(e + 1 - grid.NORM_BITS).to(torch.float64)
-    mean = q.sum(dim=1).to(torch.float64) / x.shape[1]
-    square = (q * q).sum(dim=1).to(torch.float64) / x.shape[1]
+    width = _width(x)
+    mean = q.sum(dim=1).to(torch.float64) / width
+    square = (q * q).sum(dim=1).to(torch.float64) / width
     variance = (square - mean * mean).clamp(min=0.0) * (unit * unit)
     scale = torch.reciprocal(_sqrt((variance + eps).to(torch.float32)))
     centre = (mean * unit).to(torch.float32)
     return _unit(x, centre, scale) * gain + bias, centre, scale
+
+
+def _width(x: Tensor) -> Tensor:
+    """Length of a row, as a tensor: by a Python number, CUDA multiplies with 1 / number."""
+    return torch.full((), x.shape[1], dtype=torch.float64, device=x.device)
 
 
 def _unit(x: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
@@ -184,9 +190,9 @@ def layer_norm_backward(
     e = _exponent(d.abs().amax(dim=1), grid.GRAD_FLOOR)
     q = torch.round(d * _pow2(grid.NORM_BITS - 1 - e).unsqueeze(1)).to(torch.int64)
     u = torch.round(unit * float(1 << grid.UNIT_BITS)).to(torch.int64)
-    step = _pow2(e + 1 - grid.NORM_BITS).to(torch.float64) / x.shape[1]
+    step = _pow2(e + 1 - grid.NORM_BITS).to(torch.float64) / _width(x)
     mean = (q.sum(dim=1).to(torch.float64) * step).to(torch.float32)
-    inner = (q * u).sum(dim=1).to(torch.float64) * (step / float(1 << grid.UNIT_BITS))
+    inner = (q * u).sum(dim=1).to(torch.float64) * (step * 2.0**-grid.UNIT_BITS)
     inner = inner.to(torch.float32)
     dx = ((d - mean.unsqueeze(1)) - unit * inner.unsqueeze(1)) * scale.unsqueeze(1)
     return _bounded(dx), column_sum(dy * unit), column_sum(dy)

@@ -23,7 +23,7 @@ from nncomp.coding import jit
 from nncomp.coding.cdf import frequencies, frequencies_torch
 from nncomp.errors import DeviceError
 from nncomp.exact.adam import Adam, AdamConfig
-from nncomp.exact.layers import refresh
+from nncomp.exact.layers import backpropagate, refresh
 from nncomp.exact.ops import backend
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Loop:
         if layout.active(stop - 1) < layout.lanes:
             targets[layout.active(stop - 1) :, -1] = -1
         coded = layout.coded(start, stop)
-        logits.backward(ops.loss_gradient(weights, targets.reshape(-1), coded))
+        backpropagate(logits, ops.loss_gradient(weights, targets.reshape(-1), coded))
         self._adam.step(self._training.rate(self._done))
         refresh(self._model)
         self._done += coded
