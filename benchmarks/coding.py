@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from common import markdown_table, turns
 
 from nncomp.coding.cdf import BITS, SYMBOLS, frequencies
 from nncomp.coding.range_coder import Decoder, Encoder, gather
@@ -103,13 +104,11 @@ def compiled_encode(starts: Any, freqs: Any) -> bytes:
 def medians(steps: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Seconds per call of each step, taking turns, the first call of each not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 1):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+    for name, step in turns(list(steps.items()), rounds + 1):
+        start = time.perf_counter()
+        step()
+        seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times[1:]) for name, times in seconds.items()}
 
 
 def main() -> None:
@@ -136,15 +135,16 @@ def main() -> None:
         "encode": (lambda: compiled_encode(starts, own), lambda: plain_encode(starts, own)),
         "decode": (lambda: Decoder(data).decode(freqs), lambda: plain_decode(data, freqs)),
     }
-    turns: dict[str, Callable[[], Any]] = {}
+    contestants: dict[str, Callable[[], Any]] = {}
     for name, (compiled, plain) in steps.items():
-        turns[name], turns[f"plain {name}"] = compiled, plain
-    times = medians(turns, options.rounds)
+        contestants[name], contestants[f"plain {name}"] = compiled, plain
+    times = medians(contestants, options.rounds)
 
-    print(f"| step | million symbols/s | plain NumPy and Python |\n|{' --- |' * 3}")
+    rows = []
     for name in steps:
         speed, plain_speed = (options.symbols / times[key] / 1e6 for key in (name, f"plain {name}"))
-        print(f"| {name} | {speed:.1f} | {plain_speed:.2f} |")
+        rows.append([name, f"{speed:.1f}", f"{plain_speed:.2f}"])
+    print(markdown_table(["step", "million symbols/s", "plain NumPy and Python"], rows))
     ideal = math.fsum(BITS - math.log2(freq) for freq in own.tolist()) / 8
     print(
         f"\n{options.symbols} symbols take {len(data)} bytes, {len(data) - ideal:+.2f} bytes from "
