@@ -28,6 +28,8 @@ __all__ = [
     "softmax_weights",
     "split_columns",
     "split_rows",
+    "tanh",
+    "tanh_backward",
 ]
 
 
@@ -159,6 +161,16 @@ def sigmoid(x: Tensor) -> Tensor:
 def sigmoid_backward(dy: Tensor, y: Tensor) -> Tensor:
     """As `reference.sigmoid_backward`."""
     return _elementwise(kernels.sigmoid_backward, dy, y)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """As `reference.tanh`."""
+    return _elementwise(kernels.tanh, x)
+
+
+def tanh_backward(dy: Tensor, y: Tensor) -> Tensor:
+    """As `reference.tanh_backward`."""
+    return _elementwise(kernels.tanh_backward, dy, y)
 
 
 def softmax_weights(logits: Tensor) -> Tensor:

@@ -141,15 +141,19 @@ def _objection(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """Why this call may not be; empty when it may."""
     tensors = [a for a in args if isinstance(a, Tensor)]
     floating = any(t.is_floating_point() for t in tensors)
+    if name == "round" and "decimals" in kwargs:
+        return "decimals scale by a power of ten"
     if name in _MOVES or (name in _ROUNDED and name != "div"):
         return ""
     if name == "div":
         scalar = not isinstance(args[1], Tensor)
         return "by a Python number, for which CUDA multiplies by 1 / number" if scalar else ""
     if name in _INTEGER:
+        floating = floating or getattr(kwargs.get("dtype"), "is_floating_point", False)
         return "only of integers, a float sum depends on its order" if floating else ""
     if name in _TWO_OPERANDS:
-        return "alpha fuses a multiplication" if kwargs.get("alpha", 1) != 1 else ""
+        alpha = args[2] if len(args) > 2 else kwargs.get("alpha", 1)
+        return "alpha fuses a multiplication" if alpha != 1 else ""
     if name == "sqrt":
         exact = tensors[0].dtype == torch.float64
         return "" if exact else "only of float64, rounded to float32 afterwards"
@@ -160,6 +164,8 @@ def _objection(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 
 def _product_objection(a: Tensor, b: Tensor) -> str:
     """A product is exact if its operands are integers and no sum leaves the mantissa."""
+    if a.dtype not in _MANTISSA:
+        return f"of {a.dtype}, which is neither float32 nor float64"
     if not all(torch.equal(t, torch.round(t)) for t in (a, b)):
         return "operands that are not integers"
     largest = float(a.abs().max()) * float(b.abs().max()) * a.shape[-1] if a.numel() else 0.0

@@ -59,7 +59,7 @@ def _recip(x: Any) -> Any:
 
 
 FUNCTIONS = build(Vocabulary(_rint, _pow2, _clip, _select, _recip), kernel)
-_exp, _sigmoid, _gelu, _gelu_slope = FUNCTIONS
+_exp, _sigmoid, _tanh, _gelu, _gelu_slope = FUNCTIONS
 
 
 @kernel
@@ -319,6 +319,20 @@ def sigmoid_backward(lo: int, hi: int, dy: Any, y: Any, dx: Any) -> None:
     for i in range(lo, hi):
         for j in range(y.shape[1]):
             dx[i, j] = dy[i, j] * (y[i, j] - y[i, j] * y[i, j])
+
+
+@kernel
+def tanh(lo: int, hi: int, x: Any, y: Any) -> None:
+    for i in range(lo, hi):
+        for j in range(x.shape[1]):
+            y[i, j] = _tanh(x[i, j])
+
+
+@kernel
+def tanh_backward(lo: int, hi: int, dy: Any, y: Any, dx: Any) -> None:
+    for i in range(lo, hi):
+        for j in range(y.shape[1]):
+            dx[i, j] = dy[i, j] * (_ONE - y[i, j] * y[i, j])
 
 
 @kernel

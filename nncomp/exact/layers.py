@@ -36,6 +36,7 @@ __all__ = [
     "refresh",
     "scale_tokens",
     "sigmoid",
+    "tanh",
 ]
 
 EPS = 1e-5
@@ -238,23 +239,32 @@ def gelu(x: Tensor) -> Tensor:
     return _apply(_GeluFunction, x)
 
 
-class _SigmoidFunction(Function):
+class _SquashFunction(Function):
+    """Sigmoid or tanh, whose gradients follow from their results."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = backend(x.device).sigmoid(x)
+    def forward(ctx: Any, x: Tensor, name: str) -> Tensor:
+        y = getattr(backend(x.device), name)(x)
         ctx.save_for_backward(y)
+        ctx.name = name
         return cast("Tensor", y)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> Tensor:
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
         (y,) = ctx.saved_tensors
-        return cast("Tensor", backend(dy.device).sigmoid_backward(dy.contiguous(), y))
+        gradient = getattr(backend(dy.device), ctx.name + "_backward")
+        return gradient(dy.contiguous(), y), None
 
 
 def sigmoid(x: Tensor) -> Tensor:
     """Logistic function, of any shape."""
-    return _apply(_SigmoidFunction, x)
+    return _apply(_SquashFunction, x, "sigmoid")
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Hyperbolic tangent, of any shape."""
+    return _apply(_SquashFunction, x, "tanh")
 
 
 class _LookupFunction(Function):

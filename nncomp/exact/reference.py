@@ -30,6 +30,8 @@ __all__ = [
     "softmax_weights",
     "split_columns",
     "split_rows",
+    "tanh",
+    "tanh_backward",
 ]
 
 
@@ -219,6 +221,17 @@ def sigmoid(x: Tensor) -> Tensor:
 def sigmoid_backward(dy: Tensor, y: Tensor) -> Tensor:
     """Gradient of `sigmoid`, from its result y."""
     return dy * (y - y * y)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Hyperbolic tangent, element by element."""
+    y: Tensor = FUNCTIONS.tanh(x)
+    return y
+
+
+def tanh_backward(dy: Tensor, y: Tensor) -> Tensor:
+    """Gradient of `tanh`, from its result y."""
+    return dy * (1 - y * y)
 
 
 def softmax_weights(logits: Tensor) -> Tensor:
