@@ -90,7 +90,8 @@ class Sep(ByteModel):
 
     def forward(self, history: Tensor, state: State) -> tuple[Tensor, State]:
         """As `ByteModel.forward`."""
-        table = sigmoid(self.table)
+        # Centred: beside 0.5, what tells bytes apart would be lost on the grid of a row.
+        table = sigmoid(self.table) - 0.5
         parts = [self._fused(table, history[:, self.context - self.config.positions :])]
         if self.config.direct:
             newest = history[:, self.context - self.config.direct :]
