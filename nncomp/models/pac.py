@@ -79,6 +79,12 @@ class PacConfig:
             total += 2 * self.width * self.ffn + self.ffn + 5 * self.width
         return total
 
+    @property
+    def largest(self) -> int:
+        """How many weights the largest tensor has."""
+        mixes = self.widths[-1] ** 2 * (self.lanes if self.mixing == "lane" else 1)
+        return max(mixes, self.width * max(self.ffn, 256))
+
 
 class _TokenMix(nn.Module):
     """y = (n + gelu(norm(n V))) / 2 with n = norm(x), for the newest token."""

@@ -24,6 +24,7 @@ from nncomp.coding.cdf import frequencies, frequencies_torch
 from nncomp.errors import DeviceError
 from nncomp.exact.adam import Adam, AdamConfig
 from nncomp.exact.layers import backpropagate, refresh
+from nncomp.exact.memory import keep_freed_memory
 from nncomp.exact.ops import backend
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ def choose_device(name: str) -> torch.device:
 @contextmanager
 def granted(context: Context) -> Iterator[None]:
     """Use what the context grants while a block is coded; restored afterwards."""
+    keep_freed_memory()
     threads, hook = torch.get_num_threads(), jit.on_compile
     torch.set_num_threads(max(1, context.threads))
     jit.on_compile = lambda _: context.notice("compiling kernels, at first use only")

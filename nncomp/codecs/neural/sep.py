@@ -121,7 +121,11 @@ class _Sep:
         return int(params["block"])
 
     def memory(self, params: Params) -> int:
-        """Weights, moments and gradients; a segment's activations; a block, three times."""
+        """Weights, moments and gradients; a segment's activations; a block, three times.
+
+        A weight takes 20 bytes, and those of the largest tensor 20 more while their
+        gradient is made from integer products.
+        """
         backbone, seb = _configs(params)
         weights = 256 * int(params["embedding"]) + backbone.parameters()
         rows = backbone.lanes * int(params["segment"])
@@ -132,7 +136,8 @@ class _Sep:
             pairs = backbone.lanes * int(params["tokens"]) ** 2
             activations += 16 * (rows * backbone.width + pairs)
         context = 8 * backbone.lanes * (seb.context + 1)
-        return 20 * weights + activations + context + 11 * int(params["block"])
+        learning = 20 * (weights + backbone.largest)
+        return learning + activations + context + 11 * int(params["block"])
 
     def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
         """Code block after block with one network that goes on learning."""
