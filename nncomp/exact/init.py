@@ -54,4 +54,5 @@ class Init:
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z ^= z >> np.uint64(31)
         parts = z.view(np.uint16).reshape(count, 4).astype(np.int32)
-        return (2 * parts.sum(axis=1) - 4 * 65535).astype(np.float32)
+        centred: NDArray[np.int64] = 2 * parts.sum(axis=1) - 4 * 65535
+        return centred.astype(np.float32)
