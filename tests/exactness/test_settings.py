@@ -1,0 +1,177 @@
+"""The same archive, bit for bit, whatever instructions, libraries and threads compute it.
+
+Each setting has a process of its own, which compresses all inputs and decompresses the
+archives that a process with no settings made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import nncomp
+from nncomp.container.layout import MAGIC
+
+TEXT = b"How much wood would a woodchuck chuck, if a woodchuck could chuck wood? " * 10
+BINARY = b"".join(struct.pack("<IhB", 1000 * i, (i * i) % 301 - 150, 255) for i in range(120))
+SMALL = "embedding=8,std=0.2,lr=0.03,final=0.5,decay=1K,block=64K,lanes=3,segment=5,stride=2"
+METHODS = {
+    "sep": "sep:seb=on,mixing=shared,context=8,patch=4,fused=2,direct=3,tokens=1,levels=2,ffn=24,"
+    f"optimiser=nncp,{SMALL}",
+    "sep, mixed by lane": "sep:seb=on,mixing=lane,context=6,patch=3,fused=1,direct=1,tokens=4,"
+    f"levels=3,ffn=16,optimiser=adam,{SMALL}",
+    "pac": f"sep:seb=off,mixing=shared,tokens=8,levels=2,ffn=33,optimiser=adam,{SMALL}",
+    "pac, mixed by lane": "sep:seb=off,mixing=lane,tokens=4,levels=3,ffn=16,optimiser=nncp,"
+    f"{SMALL}",
+}
+# So wide that torch and the kernels share the work of a segment between threads.
+WIDE = (
+    "sep:seb=on,mixing=shared,context=12,patch=4,stride=2,fused=1,direct=4,tokens=2,levels=1,"
+    "embedding=32,ffn=1024,std=0.05,optimiser=adam,lr=0.003,final=1.0,decay=1M,block=64K,"
+    "lanes=8,segment=32"
+)
+CASES = {
+    **{f"text, {name}": (method, TEXT) for name, method in METHODS.items()},
+    "binary": (METHODS["sep, mixed by lane"], BINARY),
+    "one byte": (METHODS["sep"], b"x"),
+    "wide": (WIDE, TEXT + BINARY),
+}
+# For what takes long: no compiler, no kernels.
+TINY = {
+    "tiny": (
+        "sep:seb=on,mixing=shared,context=4,patch=3,stride=2,fused=1,direct=2,tokens=1,levels=1,"
+        "embedding=2,ffn=4,std=0.3,optimiser=adam,lr=0.3,final=1.0,decay=1K,block=64K,lanes=2,"
+        "segment=2",
+        b"ab" * 60,
+    )
+}
+SOME = {name: CASES[name] for name in ("text, sep", "binary", "one byte")}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a process computes."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    capability: str = ""  # the instruction set that torch needs for it
+    threads: int = 1
+    flush: bool = False
+    reference: bool = False
+    way: str = ""
+    cases: dict[str, tuple[str, bytes]] = field(default_factory=lambda: CASES)
+
+
+GENERIC = {"NUMBA_CPU_NAME": "generic"}
+LOWEST = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+}
+SETTINGS = {
+    "torch default": Setting({"ATEN_CPU_CAPABILITY": "default"}),
+    "torch avx2": Setting({"ATEN_CPU_CAPABILITY": "avx2"}, capability="AVX2"),
+    "torch avx512": Setting({"ATEN_CPU_CAPABILITY": "avx512"}, capability="AVX512"),
+    "one OpenMP thread": Setting({"OMP_NUM_THREADS": "1"}),
+    "two OpenMP threads": Setting({"OMP_NUM_THREADS": "2"}),
+    "two threads": Setting({"OMP_NUM_THREADS": "2"}, threads=2),
+    "three threads": Setting(threads=3),
+    "mkl compatible": Setting({"MKL_CBWR": "COMPATIBLE"}),
+    "mkl sse4.2": Setting({"MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}),
+    "mkl avx2": Setting({"MKL_ENABLE_INSTRUCTIONS": "AVX2"}),
+    "onednn sse4.1": Setting({"ONEDNN_MAX_CPU_ISA": "SSE41"}),
+    "onednn avx2": Setting({"ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    "onednn avx512": Setting({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}),
+    "numba generic": Setting(GENERIC),
+    "all at their lowest, denormals flushed": Setting({**LOWEST, **GENERIC}, flush=True),
+    "no compiler": Setting({"NUMBA_DISABLE_JIT": "1"}, cases=TINY),
+    "denormals flushed": Setting(flush=True),
+    "denormals flushed, two threads": Setting(flush=True, threads=2),
+    "reference": Setting(reference=True, cases=SOME),
+    "reference, denormals flushed": Setting(LOWEST, reference=True, flush=True, cases=SOME),
+    "products in int8": Setting(way="int8"),
+    "products in float32": Setting({"MKL_CBWR": "COMPATIBLE"}, way="float32"),
+    "products in float64": Setting(way="float64"),
+}
+
+
+def run(
+    setting: Setting, cases: dict[str, tuple[str, bytes]], archives: dict[str, str], cache: Path
+) -> dict[str, Any]:
+    """What the worker answers."""
+    task = {
+        "cases": {name: (method, content.hex()) for name, (method, content) in cases.items()},
+        "archives": archives,
+        "threads": setting.threads,
+        "flush": setting.flush,
+        "reference": setting.reference,
+        "way": setting.way,
+    }
+    environment = {**os.environ, **setting.environment}
+    if "NUMBA_CPU_NAME" in setting.environment:  # apart from the code for this processor
+        environment["NUMBA_CACHE_DIR"] = str(cache)
+    process = subprocess.run(
+        [sys.executable, Path(__file__).with_name("worker.py")],
+        input=json.dumps(task),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    answer: dict[str, Any] = json.loads(process.stdout)
+    return answer
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where numba keeps code for another processor."""
+    return tmp_path_factory.mktemp("numba")
+
+
+@pytest.fixture(scope="module")
+def archives(cache: Path) -> dict[str, str]:
+    """Of all cases, without any setting."""
+    made: dict[str, str] = run(Setting(), {**CASES, **TINY}, {}, cache)["archives"]
+    return made
+
+
+def digests(archives: dict[str, str]) -> dict[str, str]:
+    return {name: hashlib.sha256(bytes.fromhex(a)).hexdigest() for name, a in archives.items()}
+
+
+def test_nothing_is_stored(archives: dict[str, str]) -> None:
+    """That would prove nothing. Of one byte there is the payload alone, no archive."""
+    for name in {*CASES, *TINY} - {"one byte"}:
+        (info,) = nncomp.inspect(io.BytesIO(bytes.fromhex(archives[name])))
+        assert info.codec == "sep"
+    assert not archives["one byte"].startswith(MAGIC.hex())
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_same_archive(name: str, archives: dict[str, str], cache: Path) -> None:
+    setting = SETTINGS[name]
+    here = torch.backends.cpu.get_cpu_capability()
+    if setting.capability and (here, setting.capability) not in (
+        ("AVX2", "AVX2"),
+        ("AVX512", "AVX2"),
+        ("AVX512", "AVX512"),
+    ):
+        pytest.skip(f"{setting.capability} is not on this processor, which has {here}")
+    if setting.flush and not torch.set_flush_denormal(False):
+        pytest.skip("this processor cannot flush denormals")
+    answer = run(setting, setting.cases, archives, cache)
+    wanted = {case: digest for case, digest in digests(archives).items() if case in setting.cases}
+    assert digests(answer["archives"]) == wanted
+    if setting.capability:
+        assert answer["capability"] == setting.capability

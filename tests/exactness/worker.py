@@ -1,0 +1,64 @@
+"""Compresses and decompresses in a process of its own; run by `test_settings.py`.
+
+Standard input, JSON: "cases", (method, content) by name, the content in hexadecimal;
+"archives", what they should give, likewise, or nothing; and how to compute: "threads",
+"flush" denormals, the "reference" alone, one "way" of integer products.
+
+Standard output, JSON: the archives by name, and what torch says of its instruction set.
+Exit code 1 if one of the given archives decodes to something else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+
+import torch
+
+import nncomp
+from nncomp.codecs.base import Block, Context, parse_method, resolve_params
+from nncomp.codecs.neural.sep import SEP
+from nncomp.exact import products
+from nncomp.exact.ops import force_reference
+
+
+def archive(method: str, data: bytes, given: bytes | None, threads: int) -> bytes:
+    """The archive; checks that the given one, or this one, decodes."""
+    made = nncomp.compress(data, method, threads=threads, device="cpu")
+    if nncomp.decompress(given or made, threads=threads, device="cpu") != data:
+        sys.exit(f"an archive of {method} decodes to something else")
+    return made
+
+
+def payload(method: str, data: bytes, given: bytes | None, threads: int) -> bytes:
+    """The same for the payload alone, of what is so small that an archive would store it."""
+    context = Context(threads=threads, device="cpu")
+    params = SEP.settle(resolve_params(SEP, parse_method(method)[1], None), data, True)
+    (block,) = SEP.encode([data], params, context)
+    made = bytes(block.payload or b"")
+    if b"".join(SEP.decode([Block(len(data), given or made)], params, context)) != data:
+        sys.exit(f"a payload of {method} decodes to something else")
+    return made
+
+
+def main() -> None:
+    task = json.load(sys.stdin)
+    if task["flush"] and not torch.set_flush_denormal(True):
+        sys.exit("this processor cannot flush denormals")
+    if task["way"]:
+        products.WAYS = {task["way"]: products.WAYS[task["way"]]}
+    archives = {}
+    with ExitStack() as stack:
+        if task["reference"]:
+            stack.enter_context(force_reference())
+        for name, (method, content) in task["cases"].items():
+            data, given = bytes.fromhex(content), bytes.fromhex(task["archives"].get(name, ""))
+            code = archive if len(data) > 1 else payload
+            archives[name] = code(method, data, given, task["threads"]).hex()
+    capability = torch.backends.cpu.get_cpu_capability()
+    json.dump({"archives": archives, "capability": capability}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
