@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, from_numpy
+from torch import from_numpy
 
 from nncomp.exact import kernels
 from nncomp.exact.threads import over
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "adam",
@@ -49,15 +51,11 @@ def _new(*shape: int, dtype: Any = np.float32) -> Any:
     return np.empty(shape, dtype)
 
 
-def _run(kernel: Any, shares: int, elements: int, *args: Any) -> None:
-    over(kernel, shares, elements, torch.get_num_threads(), *args)
-
-
 def quantise_rows(x: Tensor, activation: bool = False) -> tuple[Tensor, Tensor]:
     """As `reference.quantise_rows`."""
     a = _array(x)
     q, scale = _new(*a.shape, dtype=np.int8), _new(len(a))
-    _run(kernels.quantise_rows, len(a), a.size, a, activation, q, scale)
+    over(kernels.quantise_rows, len(a), a.size, a, activation, q, scale)
     return from_numpy(q), from_numpy(scale)
 
 
@@ -66,7 +64,7 @@ def rescale(acc: Tensor, row: Tensor, column: Tensor, bias: Tensor) -> Tensor:
     a = _array(acc)
     y = _new(*a.shape)
     args = (a, _array(row), _array(column), _array(bias), y)
-    _run(kernels.rescale, len(a), a.size, *args)
+    over(kernels.rescale, len(a), a.size, *args)
     return from_numpy(y)
 
 
@@ -74,7 +72,7 @@ def split_rows(dy: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
     """As `reference.split_rows`."""
     a = _array(dy)
     q, scale = _new(2, *a.shape, dtype=np.int8), _new(len(a))
-    _run(kernels.split_rows, len(a), a.size, a, _array(column), q, scale)
+    over(kernels.split_rows, len(a), a.size, a, _array(column), q, scale)
     return from_numpy(q), from_numpy(scale)
 
 
@@ -83,7 +81,7 @@ def split_columns(dy: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     a = _array(dy)
     rows, columns = a.shape
     q, scale, sums = _new(rows, 2 * columns, dtype=np.int8), _new(columns), _new(columns)
-    _run(kernels.split_columns, columns, a.size, a, _array(row), q, scale, sums)
+    over(kernels.split_columns, columns, a.size, a, _array(row), q, scale, sums)
     return from_numpy(q), from_numpy(scale), from_numpy(sums)
 
 
@@ -92,9 +90,9 @@ def merge(acc: Tensor, row: Tensor, x: Tensor | None = None) -> Tensor:
     a = _array(acc)
     y = _new(*a.shape[1:])
     if x is None:
-        _run(kernels.merge, len(y), y.size, a, _array(row), y)
+        over(kernels.merge, len(y), y.size, a, _array(row), y)
     else:
-        _run(kernels.merge_activation, len(y), y.size, a, _array(row), _array(x), y)
+        over(kernels.merge_activation, len(y), y.size, a, _array(row), _array(x), y)
     return from_numpy(y)
 
 
@@ -102,7 +100,7 @@ def column_sum(x: Tensor) -> Tensor:
     """As `reference.column_sum`."""
     a = _array(x)
     y = _new(a.shape[1])
-    _run(kernels.column_sum, a.shape[1], a.size, a, y)
+    over(kernels.column_sum, a.shape[1], a.size, a, y)
     return from_numpy(y)
 
 
@@ -110,7 +108,7 @@ def index_sum(x: Tensor, index: Tensor, size: int) -> Tensor:
     """As `reference.index_sum`."""
     a = _array(x)
     y = _new(size, a.shape[1])
-    _run(kernels.index_sum, a.shape[1], a.size, a, _array(index), y)
+    over(kernels.index_sum, a.shape[1], a.size, a, _array(index), y)
     return from_numpy(y)
 
 
@@ -119,7 +117,7 @@ def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> tuple[Tenso
     a = _array(x)
     y, centre, scale = _new(*a.shape), _new(len(a)), _new(len(a))
     args = (a, _array(gain), _array(bias), eps, y, centre, scale)
-    _run(kernels.layer_norm, len(a), a.size, *args)
+    over(kernels.layer_norm, len(a), a.size, *args)
     return from_numpy(y), from_numpy(centre), from_numpy(scale)
 
 
@@ -130,16 +128,16 @@ def layer_norm_backward(
     d, a = _array(dy), _array(x)
     dx, product = _new(*a.shape), _new(*a.shape)
     args = (d, a, _array(centre), _array(scale), _array(gain), dx, product)
-    _run(kernels.layer_norm_backward, len(a), a.size, *args)
+    over(kernels.layer_norm_backward, len(a), a.size, *args)
     dgain, dbias = _new(a.shape[1]), _new(a.shape[1])
-    _run(kernels.layer_norm_sums, a.shape[1], 2 * a.size, d, product, dgain, dbias)
+    over(kernels.layer_norm_sums, a.shape[1], 2 * a.size, d, product, dgain, dbias)
     return from_numpy(dx), from_numpy(dgain), from_numpy(dbias)
 
 
 def _elementwise(kernel: Any, *inputs: Tensor) -> Tensor:
     arrays = [_matrix(x) for x in inputs]
     y = _new(*arrays[0].shape)
-    _run(kernel, len(y), y.size, *arrays, y)
+    over(kernel, len(y), y.size, *arrays, y)
     return from_numpy(y).view(inputs[0].shape)
 
 
@@ -177,7 +175,7 @@ def softmax_weights(logits: Tensor) -> Tensor:
     """As `reference.softmax_weights`."""
     a = _array(logits)
     weights = _new(*a.shape, dtype=np.int32)
-    _run(kernels.softmax_weights, len(a), a.size, a, weights)
+    over(kernels.softmax_weights, len(a), a.size, a, weights)
     return from_numpy(weights)
 
 
@@ -186,11 +184,11 @@ def loss_gradient(weights: Tensor, targets: Tensor, count: int) -> Tensor:
     a = _array(weights)
     y = _new(*a.shape)
     args = (a, _array(targets), np.float32(1.0 / count), y)
-    _run(kernels.loss_gradient, len(a), a.size, *args)
+    over(kernels.loss_gradient, len(a), a.size, *args)
     return from_numpy(y)
 
 
 def adam(w: Tensor, g: Tensor, m: Tensor, v: Tensor, constants: tuple[float, ...]) -> None:
     """As `reference.adam`; the tensors must be contiguous, they are written to."""
     arrays = [_array(x).reshape(-1) for x in (w, g, m, v)]
-    _run(kernels.adam, w.numel(), 4 * w.numel(), *arrays, np.array(constants, np.float32))
+    over(kernels.adam, w.numel(), 4 * w.numel(), *arrays, np.array(constants, np.float32))

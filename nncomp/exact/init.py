@@ -55,4 +55,5 @@ class Init:
         z ^= z >> np.uint64(31)
         parts = z.view(np.uint16).reshape(count, 4).astype(np.int32)
         centred: NDArray[np.int64] = 2 * parts.sum(axis=1) - 4 * 65535
-        return centred.astype(np.float32)
+        result: NDArray[np.float32] = centred.astype(np.float32)
+        return result

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
 
 from nncomp.errors import DeviceError
+from nncomp.exact.threads import over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,10 @@ __all__ = ["MAX_BATCHED_TERMS", "MAX_TERMS", "batched", "product"]
 MAX_BATCHED_TERMS = 1 << 12
 # int32 sums of such products.
 MAX_TERMS = 1 << 19
+# Multiplications that take as long as a kernel takes for one element.
+_PER_ELEMENT = 256
+
+Way: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -40,7 +45,21 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     """
     if a.shape[1] > MAX_TERMS:
         raise ValueError(f"a product over {a.shape[1]} terms could overflow int32")
-    return _way(a.device)(a, b)
+    way = _way(a.device)
+    if a.is_cuda:
+        return way(a, b)
+    out = torch.empty(a.shape[0], b.shape[1], dtype=torch.int32)
+    elements = a.numel() * b.shape[1] // _PER_ELEMENT
+    over(_product_rows, a.shape[0], elements, way, a, b, out)
+    return out
+
+
+def _product_rows(lo: int, hi: int, way: Way, a: Tensor, b: Tensor, out: Tensor) -> None:
+    """Rows lo..hi of a @ b."""
+    if way is _int8:
+        torch._int_mm(_plain(a[lo:hi]), _plain(b), out=out[lo:hi])
+    else:
+        out[lo:hi] = way(a[lo:hi], b)
 
 
 def batched(a: Tensor, b: Tensor) -> Tensor:
@@ -89,7 +108,7 @@ def _float64(a: Tensor, b: Tensor) -> Tensor:
     return (a.to(torch.float64) @ b.to(torch.float64)).to(torch.int32)
 
 
-WAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+WAYS: dict[str, Way] = {
     "int8": _int8,
     "float32": _float32,
     "float64": _float64,
@@ -97,7 +116,7 @@ WAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @cache
-def _way(device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+def _way(device: torch.device) -> Way:
     """The fastest way that is exact on this device."""
     timed = [(_time(way, device), name) for name, way in WAYS.items() if _exact(way, device)]
     if not timed:
@@ -108,7 +127,7 @@ def _way(device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
     return WAYS[min(timed)[1]]
 
 
-def _exact(way: Callable[[Tensor, Tensor], Tensor], device: torch.device) -> bool:
+def _exact(way: Way, device: torch.device) -> bool:
     """Whether a way returns the integers of int64 sums, extreme operands included."""
     generator = torch.Generator().manual_seed(0)
     for m, k, n in ((32, 256, 64), (3, 4160, 24), (40, 1, 8), (1, 24, 1)):
@@ -127,7 +146,7 @@ def _exact(way: Callable[[Tensor, Tensor], Tensor], device: torch.device) -> boo
     return True
 
 
-def _time(way: Callable[[Tensor, Tensor], Tensor], device: torch.device) -> float:
+def _time(way: Way, device: torch.device) -> float:
     """Best of three, in seconds; only speed hangs on it."""
     a = torch.ones(256, 512, dtype=torch.int8, device=device)
     best = float("inf")

@@ -26,6 +26,7 @@ from nncomp.exact.adam import Adam, AdamConfig
 from nncomp.exact.layers import backpropagate, refresh
 from nncomp.exact.memory import keep_freed_memory
 from nncomp.exact.ops import backend
+from nncomp.exact.threads import allow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -207,11 +208,12 @@ def choose_device(name: str) -> torch.device:
 def granted(context: Context) -> Iterator[None]:
     """Use what the context grants while a block is coded; restored afterwards."""
     keep_freed_memory()
-    threads, hook = torch.get_num_threads(), jit.on_compile
-    torch.set_num_threads(max(1, context.threads))
+    before, torch_threads, hook = allow(context.threads), torch.get_num_threads(), jit.on_compile
+    torch.set_num_threads(1)
     jit.on_compile = lambda _: context.notice("compiling kernels, at first use only")
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        allow(before)
+        torch.set_num_threads(torch_threads)
         jit.on_compile = hook

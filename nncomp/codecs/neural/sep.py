@@ -25,7 +25,7 @@ __all__ = ["SEP"]
 
 # A lane should be long enough to pay for its cold start.
 _LANE_BYTES = 4096
-_MAX_LANES = 16
+_MAX_LANES = 32
 
 
 class _Optimiser(NamedTuple):
@@ -43,7 +43,7 @@ _OPTIMISERS = {
 
 _PARAMS = (
     Param("lanes", "int", 0, 0, 4096, help="lanes coded side by side; 0: by size"),
-    Param("segment", "int", 8, 1, 256, help="steps between updates of the weights"),
+    Param("segment", "int", 4, 1, 256, help="steps between updates of the weights"),
     Param("seb", "bool", True, help="semantics-enhancement block; off: plain PAC"),
     Param("context", "int", 40, 1, 1024, help="bytes that the patches cover"),
     Param("patch", "int", 16, 1, 256, help="bytes in a patch"),
@@ -53,7 +53,7 @@ _PARAMS = (
     Param("embedding", "int", 32, 1, 256, help="numbers a byte"),
     Param("tokens", "int", 1, 1, 256, help="tokens that the backbone keeps"),
     Param("levels", "int", 1, 1, 16, help="levels of the backbone"),
-    Param("ffn", "int", 2048, 1, 16384, help="hidden width of the MLPs"),
+    Param("ffn", "int", 1024, 1, 16384, help="hidden width of the MLPs"),
     Param(
         "mixing",
         "choice",
@@ -79,15 +79,15 @@ _PARAMS = (
 # Each level takes roughly 1.5 times as long as the one before it.
 _LEVELS: Mapping[int, Params] = MappingProxyType(
     {
-        1: {"ffn": 256, "segment": 32},
-        2: {"ffn": 512, "segment": 16},
-        3: {"ffn": 1024, "segment": 16},
+        1: {"ffn": 256, "segment": 16},
+        2: {"ffn": 256, "segment": 8},
+        3: {"ffn": 512, "segment": 8},
         4: {"ffn": 1024, "segment": 8},
         5: {},
-        6: {"ffn": 2048, "segment": 4},
-        7: {"ffn": 4096, "segment": 4},
-        8: {"ffn": 4096, "segment": 4, "tokens": 2, "levels": 2},
-        9: {"ffn": 4096, "segment": 2, "tokens": 4, "levels": 3},
+        6: {"ffn": 2048},
+        7: {"ffn": 4096},
+        8: {"ffn": 4096, "segment": 2},
+        9: {"ffn": 4096, "segment": 2, "tokens": 2, "levels": 2},
     }
 )
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from nncomp.exact import threads
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -61,8 +63,9 @@ def values() -> Callable[..., Tensor]:
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """One torch thread, and whatever a test changes put back."""
-    before = torch.get_num_threads()
+    before, allowed = torch.get_num_threads(), threads.allow(1)
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+    threads.allow(allowed)
     torch.set_flush_denormal(False)

@@ -162,7 +162,7 @@ def test_kernel_equals_reference(
     seed: int,
 ) -> None:
     arguments = make(np.random.default_rng(seed), values, r, k)
-    torch.set_num_threads(workers)
+    threads.allow(workers)
     same(run(cpu, name, arguments), run(reference, name, arguments))
 
 
@@ -179,7 +179,7 @@ def test_large_work_is_shared_and_equal(
     arguments = make(np.random.default_rng(1), values, 1027, 259)
     alone = run(cpu, name, arguments)
     for workers in (2, 3):
-        torch.set_num_threads(workers)
+        threads.allow(workers)
         same(run(cpu, name, arguments), alone)
     same(alone, run(reference, name, arguments))
 
@@ -214,7 +214,7 @@ def test_results_do_not_depend_on_the_cuts(
     x = gradient(np.random.default_rng(seed), values, 30, 50)
     edges = [0, *sorted(cuts), 50]
 
-    def uneven(kernel: Any, rows: int, elements: int, workers: int, *args: Any) -> None:
+    def uneven(kernel: Any, rows: int, elements: int, *args: Any) -> None:
         for lo, hi in itertools.pairwise(edges):
             kernel(lo, hi, *args)
 
@@ -229,5 +229,6 @@ def test_an_exception_in_another_thread_arrives() -> None:
         if lo:
             raise ArithmeticError("in the second share")
 
+    threads.allow(2)
     with pytest.raises(ArithmeticError, match="second share"):
-        threads.over(failing, 10, 1 << 20, 2)
+        threads.over(failing, 10, 1 << 20)
