@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nncomp.errors import DeviceError
-from nncomp.exact import products
+from nncomp.exact import products, threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +86,25 @@ def test_more_terms_are_refused() -> None:
     a = torch.zeros(1, products.MAX_TERMS + 1, dtype=torch.int8)
     with pytest.raises(ValueError, match="overflow int32"):
         products.product(a, a.t())
+
+
+@WAYS
+@pytest.mark.parametrize("turned", [False, True])
+@given(m=SIZES, k=SIZES, n=SIZES, workers=st.integers(1, 4), seed=st.integers(0, 2**32 - 1))
+def test_product_shared_between_threads(
+    way: str, turned: bool, m: int, k: int, n: int, workers: int, seed: int
+) -> None:
+    """In shares of few rows, one of them perhaps, written into parts of one result."""
+    a, b = operand(m, k, seed, turned), operand(k, n, seed + 1, turned)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "_WORTH", 1)
+        patch.setattr(products, "_PER_ELEMENT", 1)
+        patch.setattr(products, "_way", lambda device: products.WAYS[way])
+        before = threads.allow(workers)
+        got = products.product(a, b)
+        threads.allow(before)
+    assert got.dtype == torch.int32
+    assert torch.equal(got.to(torch.int64), a.to(torch.int64) @ b.to(torch.int64))
 
 
 def test_product_takes_one_of_the_ways() -> None:
