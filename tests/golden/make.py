@@ -106,6 +106,11 @@ def good() -> Iterator[tuple[str, bytes]]:
     yield "good-zstd-long-v1", nncomp.compress(TEXT, "zstd:level=22,long=20")
     parts = (nncomp.compress(b"abc"), nncomp.compress(b""), nncomp.compress(TEXT, "lz4"))
     yield "good-concatenated-v1", b"".join(parts)
+    yield "good-sep-v1", nncomp.compress(TEXT[:3000], "sep")
+    small = "embedding=8,ffn=32,levels=3,tokens=4,block=64K"
+    yield "good-sep-lane-v1", nncomp.compress(TEXT[:3000], f"sep:lanes=5,mixing=lane,{small}")
+    plain = f"sep:seb=off,mask=on,optimiser=adam,lanes=64,segment=8,{small}"
+    yield "good-sep-streamed-v1", streamed(mixed, plain)
     skippable = record(0x40, b"a note"), record(0x7F, b""), record(0x02, b"content")
     yield "good-skippable-v1", with_records(*skippable, content=b"content")
 
