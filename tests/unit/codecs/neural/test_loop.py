@@ -209,7 +209,7 @@ def test_a_device_that_is_not_there(params: Params, monkeypatch: Any) -> None:
         decode([Block(5, b"abc")], params(), Context(device="cuda"))
 
 
-def test_auto_takes_the_gpu_that_is_there(monkeypatch: Any) -> None:
+def test_auto_is_the_cpu_even_beside_a_gpu(monkeypatch: Any) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert [choose_device(name).type for name in ("auto", "cuda", "cpu")] == ["cpu", "cuda", "cpu"]
 
