@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["list_archives"]
 
 _TITLES = ("method", "raw", "archive", "ratio", "checksum", "memory", "file")
-_DETAILED = ("offset", "records", "version", "numerics", "weights")
+_DETAILED = ("offset", "records", "version", "numerics", "weights", "parameters")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Listed:
 def list_archives(files: tuple[str, ...], as_json: bool, recursive: bool, console: Console) -> int:
     """Print what is in each archive, without decoding it: a row each, and their totals.
 
-    The columns: method and parameters, original size, archive size, original over
+    The columns: method (its parameters with -v), original size, archive size, original over
     archive size, checksum of the content, and the memory that decoding takes.
     """
     from nncomp import api
@@ -96,7 +96,7 @@ def as_table(found: list[Listed], *, detailed: bool) -> str:
 
 def _cells(info: ArchiveInfo) -> list[str]:
     return [
-        f"{info.codec}:{info.params}" if info.params else info.codec,
+        info.codec,
         f"{info.raw_size:,}",
         f"{info.archive_size:,}",
         ratio_text(info.raw_size, info.archive_size),
@@ -112,6 +112,7 @@ def _details(info: ArchiveInfo) -> list[str]:
         str(info.codec_version),
         str(info.profile),
         info.weights_digest or "-",
+        info.params or "-",
     ]
 
 

@@ -131,7 +131,7 @@ class _Sep:
         rows = backbone.lanes * int(params["segment"])
         patches = rows * seb.positions * seb.embedding if params["seb"] else 0
         level = 12 * backbone.ffn + 40 * backbone.width
-        activations = rows * (backbone.levels * level + 28 * 256) + 16 * patches
+        activations = rows * (backbone.levels * level + 28 * 256) + 20 * patches
         if backbone.mask:
             pairs = backbone.lanes * int(params["tokens"]) ** 2
             activations += 16 * (rows * backbone.width + pairs)
