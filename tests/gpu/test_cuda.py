@@ -111,9 +111,3 @@ def test_archives_go_both_ways(name: str, size: int) -> None:
     assert on_gpu == on_cpu
     assert nncomp.decompress(on_gpu, device="cpu") == content
     assert nncomp.decompress(on_cpu, device="cuda") == content
-
-
-def test_auto_takes_the_gpu() -> None:
-    from nncomp.codecs.neural.loop import choose_device
-
-    assert choose_device("auto").type == "cuda"
