@@ -142,6 +142,22 @@ def test_the_loop_codes_at_the_models_price(params: Params, monkeypatch: Any) ->
     assert bits / 8 <= len(block.payload) <= bits / 8 + 16
 
 
+def test_nothing_is_learned_from_what_is_not_coded(params: Params, monkeypatch: Any) -> None:
+    """Seven bytes in three lanes: at the last step two lanes have none."""
+    gradients: list[torch.Tensor] = []
+    learn = loop_module.backpropagate
+
+    def listening(logits: torch.Tensor, gradient: torch.Tensor) -> None:
+        gradients.append(gradient.view(3, 3, 256))
+        learn(logits, gradient)
+
+    monkeypatch.setattr(loop_module, "backpropagate", listening)
+    encode(TEXT[:7], params(lanes=3, segment=4))
+    (gradient,) = gradients
+    learned = gradient.abs().amax(dim=2) > 0
+    assert learned.tolist() == [[True, True, True], [True, True, False], [True, True, False]]
+
+
 # ---------------------------------------------------------------- what the context grants
 
 
