@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["SEP"]
 
 # A lane should be long enough to pay for its cold start.
-_LANE_BYTES = 4096
+_LANE_BYTES = 2048
 _MAX_LANES = 32
 
 
