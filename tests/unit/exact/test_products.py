@@ -90,6 +90,9 @@ def test_more_terms_are_refused() -> None:
 
 @WAYS
 @pytest.mark.parametrize("turned", [False, True])
+@example(m=1, k=5, n=3, workers=1, seed=0)  # as above
+@example(m=2, k=1, n=5, workers=2, seed=0)
+@example(m=2, k=5, n=3, workers=2, seed=0)
 @given(m=SIZES, k=SIZES, n=SIZES, workers=st.integers(1, 4), seed=st.integers(0, 2**32 - 1))
 def test_product_shared_between_threads(
     way: str, turned: bool, m: int, k: int, n: int, workers: int, seed: int
