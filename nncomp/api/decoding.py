@@ -147,9 +147,10 @@ class Decoder:
         _refuse_unsupported(header, codec)
         try:
             params = unpack_params(codec, header.params)
+            needed = codec.memory(params)
         except MethodError as error:
             raise CorruptError(f"the header's parameters are not valid: {error}") from error
-        refuse_above_limit(codec.memory(params), limit, "decompressing this archive")
+        refuse_above_limit(needed, limit, "decompressing this archive")
         stored = format_params(codec, params)
         method = f"{codec.name}:{stored}" if stored else codec.name
         return cls(codec, params, granted, method, codec.max_block(params))
