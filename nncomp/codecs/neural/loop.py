@@ -214,7 +214,14 @@ def granted(context: Context) -> Iterator[None]:
     keep_freed_memory()
     before, torch_threads, hook = allow(context.threads), torch.get_num_threads(), jit.on_compile
     torch.set_num_threads(1)
-    jit.on_compile = lambda _: context.notice("compiling kernels, at first use only")
+    announced: list[str] = []
+
+    def announce(kernel: str) -> None:
+        if not announced:
+            context.notice("compiling kernels, at first use only")
+        announced.append(kernel)
+
+    jit.on_compile = announce
     try:
         yield
     finally:
