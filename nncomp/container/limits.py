@@ -7,14 +7,8 @@ import os
 __all__ = [
     "INDEX_SIZE_MAX",
     "PIECE",
-    "VARINT_BYTES_MAX",
-    "VARINT_MAX",
     "default_memory_limit",
 ]
-
-# A varint carries an unsigned 64-bit number: ceil(64 / 7) = 10 bytes.
-VARINT_MAX = (1 << 64) - 1
-VARINT_BYTES_MAX = 10
 
 # Payloads are read in pieces of this many bytes, so that a size that lies costs at most
 # one piece more than the file has.

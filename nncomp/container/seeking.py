@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import xxhash
 
-from nncomp.container.layout import END, FOOTER_SIZE, RECORD_SIZE_MIN, Footer, unpack_varint
-from nncomp.container.limits import PIECE, VARINT_MAX
+from nncomp.coding.varint import VARINT_MAX, unpack_varint
+from nncomp.container.layout import END, FOOTER_SIZE, RECORD_SIZE_MIN, Footer
+from nncomp.container.limits import PIECE
 from nncomp.container.reader import (
     StreamInput,
     read_header,

@@ -1,6 +1,7 @@
 import pytest
 import xxhash
 
+from nncomp.coding.varint import Text, pack_varint, unpack_varint
 from nncomp.container.layout import (
     CODED,
     MAGIC,
@@ -8,9 +9,6 @@ from nncomp.container.layout import (
     Footer,
     Header,
     RecordHeader,
-    Text,
-    pack_varint,
-    unpack_varint,
 )
 from nncomp.errors import CorruptError, FormatVersionError
 

@@ -1,0 +1,1 @@
+"""The tensor codec: files of numbers, split into planes of like bytes."""

@@ -1,0 +1,1 @@
+"""File formats of tensors: where in a file which numbers are."""
