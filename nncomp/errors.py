@@ -15,8 +15,9 @@
     |   |-- NumericsProfileError     numerics this reader does not implement
     |   `-- MissingWeightsError      shipped weights with another digest than the archive's
     |-- LimitError                   reading on would cost more memory than the limit allows
-    `-- FileError                    a file cannot be read, or its output not be published
-        `-- OutputExistsError        the output is there already and `force` was not given
+    |-- FileError                    a file cannot be read, or its output not be published
+    |   `-- OutputExistsError        the output is there already and `force` was not given
+    `-- TensorFileError              a file of tensors is damaged or of no known format
 
 Every message says what happened, where (byte offset in the archive, when there is
 one), and what to do next. `OSError` of the operating system is passed on unchanged
@@ -40,6 +41,7 @@ __all__ = [
     "NotAnArchiveError",
     "NumericsProfileError",
     "OutputExistsError",
+    "TensorFileError",
     "TrailingDataError",
     "TruncatedError",
     "UnknownCodecError",
@@ -53,18 +55,21 @@ class NncompError(Exception):
 
     Args:
         message: What happened and, unless the class says it, what to do next.
-        offset: Byte offset in the archive at which it was noticed, or None.
+        offset: Byte offset in the archive, or in what `place` says, at which it was noticed,
+            or None.
 
     Attributes:
         advice: What to do next, the same for all errors of a class; ends the text.
+        place: What the offset counts.
     """
 
     advice: ClassVar[str] = ""
+    place: ClassVar[str] = "archive byte"
 
     def __init__(self, message: str, *, offset: int | None = None) -> None:
         self.message = message
         self.offset = offset
-        where = "" if offset is None else f" (at archive byte {offset})"
+        where = "" if offset is None else f" (at {self.place} {offset})"
         super().__init__(f"{message}{where}{self.advice and '. '}{self.advice}")
 
 
@@ -136,3 +141,12 @@ class FileError(NncompError):
 
 class OutputExistsError(FileError):
     """The output exists already, and overwriting it was not asked for."""
+
+
+class TensorFileError(NncompError):
+    """A file of tensors is damaged, contradicts itself, or is of no known format.
+
+    Offsets count the bytes of that file, not of an archive that it may be in.
+    """
+
+    place = "byte"

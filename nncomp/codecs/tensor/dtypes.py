@@ -61,6 +61,8 @@ DTYPES = {
         _plain("F6_E3M2", "bytes", 1, 6),
         _plain("F8_E5M2", "float", 1),
         _plain("F8_E4M3", "float", 1),
+        _plain("F8_E5M2FNUZ", "float", 1),
+        _plain("F8_E4M3FNUZ", "float", 1),
         _plain("F8_E8M0", "uint", 1),
         _plain("F16", "float", 2),
         _plain("BF16", "float", 2),
