@@ -5,9 +5,16 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -68,3 +75,85 @@ def test_a_peer_that_gives_other_bytes_back_stops_the_run(data: Path, tmp_path: 
     run = sep("text", "--data", data, "-m", "store", "--runs", "1", path=str(tmp_path))
     assert run.returncode == 1
     assert "came back different from xz -9e" in run.stderr
+
+
+# --- tensors.py ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Import a script as the others there do."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return import_module
+
+
+def test_the_order_0_limit_is_that_of_planes(module: Callable[[str], ModuleType]) -> None:
+    data = module("tensor_data")
+    rng = np.random.default_rng(1)
+
+    def percent(dtype: str, values: np.ndarray) -> float:
+        raw = values.tobytes()
+        return 100 * data.Numbers("", dtype, raw).limit / len(raw)
+
+    assert percent("F32", np.full(1000, 1.5, "<f4")) == 0
+    assert percent("BOOL", np.arange(1000) % 2 == 0) == pytest.approx(12.5)  # a bit of a byte
+    assert percent("I8", np.arange(-128, 128, dtype=np.int8)) == pytest.approx(100)
+    # Zigzag: small numbers of both signs leave the upper byte zero.
+    assert percent("I16", rng.choice(np.array([-3, 2], "<i2"), 4096)) == pytest.approx(
+        6.25, abs=0.1
+    )
+    # The sign bit goes to the lower byte: -1 and 1 have one upper byte, 2 has another.
+    signs = np.tile(np.array([1, -1], "<f2"), 2048)
+    assert percent("F16", signs) == pytest.approx(6.25)
+    assert percent("F16", np.abs(signs)) == 0
+
+
+def test_a_tenth_of_the_weights_changes(module: Callable[[str], ModuleType]) -> None:
+    data = module("tensor_data")
+    new = data.changed(data.synthetic("bf16", 100_000))
+    changed = np.frombuffer(new.data, "<u2") != np.frombuffer(new.base, "<u2")
+    assert 0.09 < changed.mean() < 0.11
+
+
+def test_a_package_that_is_missing_is_named(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = module("tensor_peers")
+    monkeypatch.setitem(sys.modules, "pcodec", None)  # as if it were not installed
+    makers, versions = peers.here(peers.PEERS, ["lz4", "pcodec"])
+    assert len(makers) == 1
+    assert versions["pcodec"] == "missing"
+
+
+def test_a_peer_that_gives_other_numbers_back_is_left_out(
+    module: Callable[[str], ModuleType],
+) -> None:
+    tensors, peers, data = map(module, ("tensors", "tensor_peers", "tensor_data"))
+    liar = peers.Contestant("liar", "", lambda raw: raw, lambda blob: blob[::-1])
+    honest = peers.Contestant("honest", "", lambda raw: raw, lambda blob: blob)
+    numbers = data.Numbers("", "I8", bytes(range(200)))
+    found = tensors.compare(numbers, [liar, honest], rounds=1)["methods"]
+    assert found[0]["problem"] == "came back different"
+    assert found[1]["size"] == 200
+
+
+def test_tensors_go_from_the_contestants_to_the_record_to_the_table(tmp_path: Path) -> None:
+    name = tmp_path / "record"
+    script = [sys.executable, BENCHMARKS / "tensors.py"]
+    options = ["--only", "bool", "f32-*", "--size", "40K", "--rounds", "1"]
+    options += ["-m", "zstd", "--peers", "zstd-1", "lz4", "--save", name]
+    run = subprocess.run([*script, *options], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+    record = json.loads(name.with_suffix(".json").read_text())
+    assert [entry["data"] for entry in record["entries"]] == ["bool", "f32-bf16", "f32-f16"]
+    for entry in record["entries"]:
+        ours, zstd, lz4 = entry["methods"]
+        assert entry["bytes"] == 40_000
+        assert 0 < entry["order0"] < min(ours["size"], zstd["size"])
+        assert min(ours["size"], zstd["size"], lz4["size"]) > 0
+    table = subprocess.run(
+        [*script, "--table", name.with_suffix(".json")], capture_output=True, text=True, check=True
+    )
+    assert table.stdout == run.stdout
+    assert table.stdout.startswith("| data | bytes | order-0 % | `nncomp zstd` % |")
