@@ -13,7 +13,8 @@
     |   |-- FormatVersionError       a container version this reader does not know
     |   |-- UnknownCodecError        a codec, or a codec version, this reader does not know
     |   |-- NumericsProfileError     numerics this reader does not implement
-    |   `-- MissingWeightsError      shipped weights with another digest than the archive's
+    |   |-- MissingWeightsError      shipped weights with another digest than the archive's
+    |   `-- MissingBaseError         the base of an archive of differences was not given
     |-- LimitError                   reading on would cost more memory than the limit allows
     |-- FileError                    a file cannot be read, or its output not be published
     |   `-- OutputExistsError        the output is there already and `force` was not given
@@ -36,6 +37,7 @@ __all__ = [
     "FormatVersionError",
     "LimitError",
     "MethodError",
+    "MissingBaseError",
     "MissingWeightsError",
     "NncompError",
     "NotAnArchiveError",
@@ -129,6 +131,10 @@ class NumericsProfileError(UnsupportedError):
 
 class MissingWeightsError(UnsupportedError):
     """The archive names shipped weights that this installation does not have."""
+
+
+class MissingBaseError(UnsupportedError):
+    """An archive of differences without the base that they are differences to."""
 
 
 class LimitError(NncompError, MemoryError):

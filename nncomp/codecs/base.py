@@ -8,13 +8,15 @@ the two.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import BinaryIO, Literal, Protocol, TypeAlias
 
 from nncomp.errors import MethodError
 
 __all__ = [
+    "Base",
     "Block",
     "Buffer",
     "Codec",
@@ -44,7 +46,8 @@ class Param:
     Attributes:
         name: Key in the method string, lower case.
         kind: "int"; "size" (an int that accepts K, M, G suffixes, powers of 1024);
-            "float"; "bool" (on/off); "choice" (one of `choices`).
+            "float"; "bool" (on/off); "choice" (one of `choices`); "digest" (16 hexadecimal
+            digits, or none).
         default: Value when neither the method string nor the level sets one.
         low, high: Inclusive bounds for numbers.
         choices: The valid words of a "choice".
@@ -54,7 +57,7 @@ class Param:
     """
 
     name: str
-    kind: Literal["int", "size", "float", "bool", "choice"]
+    kind: Literal["int", "size", "float", "bool", "choice", "digest"]
     default: Value
     low: float = 0
     high: float = 0
@@ -77,6 +80,8 @@ class Param:
             return text if text in self.choices else None
         if self.kind == "bool":
             return {"on": True, "off": False}.get(text)
+        if self.kind == "digest":
+            return text if text == "none" or re.fullmatch("[0-9a-f]{16}", text) else None
         if self.kind == "float":
             return float(text)
         if self.kind == "size" and text[-1:].upper() in _SUFFIXES:
@@ -96,6 +101,8 @@ class Param:
             return "on or off"
         if self.kind == "size":
             return f"a size from {_in_words(int(self.low))} to {_in_words(int(self.high))}"
+        if self.kind == "digest":
+            return "16 hexadecimal digits, or none"
         what = "an integer" if self.kind == "int" else "a number"
         return f"{what} from {self.low:g} to {self.high:g}"
 
@@ -137,6 +144,26 @@ def _no_progress(done: int) -> None:
     """Default progress callback: nobody watches."""
 
 
+class Base(Protocol):
+    """Content that both sides have, and that an archive may take differences to.
+
+    Attributes:
+        size: Bytes.
+        digest: XXH3-64 of all of it, as 16 hexadecimal digits; how an archive names it.
+    """
+
+    size: int
+    digest: str
+
+    def read(self, offset: int, size: int) -> Buffer:
+        """Some of its bytes; may be called from several threads."""
+        ...
+
+    def file(self) -> BinaryIO:
+        """A file object of its own that can seek, for who reads its format."""
+        ...
+
+
 @dataclass
 class Context:
     """What the caller grants to a codec; nothing in here may change a single output bit.
@@ -149,6 +176,7 @@ class Context:
             done since the last call; all calls together give the size of the content.
         notice: Called with a short text when something slow and silent begins
             (compiling kernels at first use, say).
+        base: What differences are taken to, or None.
     """
 
     threads: int = 1
@@ -156,6 +184,7 @@ class Context:
     memory_limit: int | None = None
     progress: Callable[[int], None] = _no_progress
     notice: Callable[[str], None] = field(default=lambda text: None)
+    base: Base | None = None
 
 
 class Codec(Protocol):

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import lz4.block
 import snappy
 import zstandard
 
 from nncomp.codecs.base import Block, Param, rechunk
+from nncomp.codecs.frames import pack_frame, unpack_frame
+from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.errors import CorruptError, MethodError
 
 if TYPE_CHECKING:
@@ -32,23 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LZ4", "SNAPPY", "STORE", "ZSTD"]
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
 _MIB = 1 << 20
 _BLOCK_MIN = 64 << 10
 _BLOCK_MAX = 1 << 30
 _BLOCK = Param(
     "block", "size", _MIB, _BLOCK_MIN, _BLOCK_MAX, help="size of the records, coded one by one"
 )
-# Frame magic, then a descriptor without content size, checksum and dictionary; the sixth
-# byte of a header is the window size.
-_ZSTD_WRITTEN = b"\x28\xb5\x2f\xfd\x00"
-_ZSTD_HEADER_SIZE = 6
-# Descriptor of a single segment with its content size in four bytes: the window is the
-# content, so that the decoder allocates nothing but the result.
-_ZSTD_READ = b"\x28\xb5\x2f\xfd\xa0"
-_ZSTD_WINDOW_MAX = 1 << 31
 # The hash table of the long search has one entry of 8 bytes per 128 bytes of window.
 _LONG_TABLE_SHIFT = 4
 
@@ -70,7 +59,7 @@ class _GeneralCodec(ABC):
     errors: tuple[type[Exception], ...] = ()
 
     @abstractmethod
-    def encoder(self, params: Params) -> Callable[[bytes], bytes | None]:
+    def encoder(self, params: Params) -> Callable[[Buffer], bytes | None]:
         """A function that codes one record; it may be called from several threads."""
 
     @abstractmethod
@@ -106,14 +95,16 @@ class _GeneralCodec(ABC):
         def encode_one(raw: bytes) -> Block:
             return Block(len(raw), work(raw), raw)
 
-        threads = _threads(context, self.encoding_memory(params))
-        for block in _map_in_order(encode_one, rechunk(chunks, self.max_block(params)), threads):
+        threads = threads_within(context, self.encoding_memory(params))
+        for block in map_in_order(encode_one, rechunk(chunks, self.max_block(params)), threads):
             context.progress(block.raw_size)
             yield block
 
     def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
         """One buffer for each block."""
-        for raw in _map_in_order(self._decode_one, blocks, _threads(context, self.memory(params))):
+        for raw in map_in_order(
+            self._decode_one, blocks, threads_within(context, self.memory(params))
+        ):
             context.progress(len(raw))
             yield raw
 
@@ -136,7 +127,7 @@ class _Store(_GeneralCodec):
     def max_block(self, params: Params) -> int:
         return _MIB
 
-    def encoder(self, params: Params) -> Callable[[bytes], bytes | None]:
+    def encoder(self, params: Params) -> Callable[[Buffer], bytes | None]:
         return lambda raw: None
 
     def decode_payload(self, payload: Buffer, raw_size: int) -> bytes:
@@ -195,24 +186,19 @@ class _Zstd(_GeneralCodec):
         ).estimated_compression_context_size()
         return self.memory(params) + tables + ((1 << long) >> _LONG_TABLE_SHIFT)
 
-    def encoder(self, params: Params) -> Callable[[bytes], bytes | None]:
+    def encoder(self, params: Params) -> Callable[[Buffer], bytes | None]:
         library_params = _library_params(params, search_long=bool(params["long"]))
         local = threading.local()  # a compressor works for one thread at a time
 
-        def encode(raw: bytes) -> bytes:
+        def encode(raw: Buffer) -> bytes:
             if not hasattr(local, "compressor"):
                 local.compressor = zstandard.ZstdCompressor(compression_params=library_params)
-            frame: bytes = local.compressor.compress(raw)
-            if not frame.startswith(_ZSTD_WRITTEN):
-                raise RuntimeError("the zstd library writes frame headers of another form")
-            return frame[_ZSTD_HEADER_SIZE:]
+            return pack_frame(local.compressor, raw)
 
         return encode
 
     def decode_payload(self, payload: Buffer, raw_size: int) -> bytes:
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_MAX)
-        frame = b"".join((_ZSTD_READ, raw_size.to_bytes(4, "little"), payload))
-        return decompressor.decompress(frame, allow_extra_data=False)
+        return unpack_frame(payload, raw_size)
 
 
 def _library_params(params: Params, *, search_long: bool) -> zstandard.ZstdCompressionParameters:
@@ -245,10 +231,10 @@ class _Lz4(_GeneralCodec):
     )
     errors = (lz4.block.LZ4BlockError,)
 
-    def encoder(self, params: Params) -> Callable[[bytes], bytes | None]:
+    def encoder(self, params: Params) -> Callable[[Buffer], bytes | None]:
         level = int(params["level"])
 
-        def encode(raw: bytes) -> bytes:
+        def encode(raw: Buffer) -> bytes:
             mode = {"mode": "high_compression", "compression": level} if level else {}
             payload: bytes = lz4.block.compress(raw, store_size=False, **mode)
             return payload
@@ -267,8 +253,8 @@ class _Snappy(_GeneralCodec):
     codec_id = 3
     errors = (snappy.UncompressError,)
 
-    def encoder(self, params: Params) -> Callable[[bytes], bytes | None]:
-        def encode(raw: bytes) -> bytes:
+    def encoder(self, params: Params) -> Callable[[Buffer], bytes | None]:
+        def encode(raw: Buffer) -> bytes:
             payload: bytes = snappy.compress(raw)
             return payload[len(_snappy_length(len(raw))) :]
 
@@ -283,33 +269,6 @@ def _snappy_length(size: int) -> bytes:
     """The length that a raw Snappy stream begins with: seven bits per byte, lowest first."""
     last = (max(size.bit_length(), 1) - 1) // 7
     return bytes(size >> 7 * i & 0x7F | (0x80 if i < last else 0) for i in range(last + 1))
-
-
-def _threads(context: Context, memory: int) -> int:
-    """As many threads as are granted and as the memory limit has room for."""
-    if context.memory_limit is None:
-        return context.threads
-    return max(1, min(context.threads, context.memory_limit // memory))
-
-
-def _map_in_order(
-    work: Callable[[Item], Result], items: Iterable[Item], threads: int
-) -> Iterator[Result]:
-    """`map` over threads; at most one item per thread and one more are in flight."""
-    if threads == 1:
-        yield from map(work, items)
-        return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="nncomp-general")
-    try:
-        waiting: deque[Future[Result]] = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 STORE = _Store()

@@ -23,6 +23,7 @@ CODECS: dict[int, tuple[str, str]] = {
     2: ("lz4", "nncomp.codecs.general:LZ4"),
     3: ("snappy", "nncomp.codecs.general:SNAPPY"),
     16: ("sep", "nncomp.codecs.neural.sep:SEP"),
+    32: ("zipnn", "nncomp.codecs.tensor.zipnn:ZIPNN"),
 }
 
 

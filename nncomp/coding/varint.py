@@ -30,6 +30,15 @@ class Input(Protocol):
         ...
 
 
+class _Octets(Protocol):
+    """What a number is read from: an `Input`, or views of a payload."""
+
+    @property
+    def offset(self) -> int: ...
+
+    def take(self, size: int, /) -> bytes | memoryview: ...
+
+
 class Text:
     """Bytes in memory as an `Input`: running out of them is corruption, not truncation."""
 
@@ -68,7 +77,7 @@ def pack_varint(number: int) -> bytes:
     return bytes(out)
 
 
-def unpack_varint(source: Input) -> int:
+def unpack_varint(source: _Octets) -> int:
     """Read what `pack_varint` writes; longer forms of the same number are corrupt."""
     start = source.offset
     number = 0

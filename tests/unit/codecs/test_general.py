@@ -8,9 +8,9 @@ import pytest
 import snappy
 import zstandard
 
-from nncomp.codecs import general
 from nncomp.codecs.base import Block, Codec, Context, Params, Value, resolve_params
 from nncomp.codecs.general import LZ4, SNAPPY, STORE, ZSTD
+from nncomp.codecs.parallel import threads_within
 from nncomp.errors import CorruptError, MethodError
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -171,8 +171,8 @@ def test_few_items_are_in_flight(threads: int) -> None:
 
 def test_memory_limit_bounds_the_threads() -> None:
     context = Context(threads=8, memory_limit=100)
-    assert [general._threads(context, memory) for memory in (1, 20, 50, 99, 200)] == [8, 5, 2, 1, 1]
-    assert general._threads(Context(threads=8), 1 << 60) == 8
+    assert [threads_within(context, memory) for memory in (1, 20, 50, 99, 200)] == [8, 5, 2, 1, 1]
+    assert threads_within(Context(threads=8), 1 << 60) == 8
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -26,7 +26,7 @@ __all__ = ["Global", "Record", "StorageRef", "TensorRef", "load", "named_tensors
 
 _OPCODES_MAX = 1 << 20
 _DEPTH_MAX = 64
-_NAMES_MAX = 64 << 20  # characters of all names together
+_NAMES_MAX = 16 << 20  # characters of all names together
 _ARGUMENTS_MAX = 64  # of what is understood; shared, they are gone through again and again
 
 _MARK = object()
@@ -110,7 +110,7 @@ def named_tensors(root: object) -> Iterator[tuple[str, TensorRef]]:
 
     Raises:
         TensorFileError: Nested deeper than 64 levels, or so entangled that the names take
-            more than 64 MB.
+            more than 2**24 characters.
     """
     return _Walk().tensors(root, "", [])
 

@@ -1,0 +1,142 @@
+"""Element-wise steps between numbers and byte planes, in NumPy.
+
+This is their specification; `kernels.py` has the same functions compiled, with the same
+results, and `ops` chooses. Elements are unsigned integers of 1, 2, 4 or 8 bytes holding
+the bit patterns; `out` never overlaps an input.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = [
+    "UNSIGNED",
+    "Array",
+    "Ops",
+    "join",
+    "ops",
+    "rotate",
+    "split",
+    "unrotate",
+    "unzigzag",
+    "zigzag",
+]
+
+Array: TypeAlias = NDArray[Any]
+
+UNSIGNED: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<u1"),
+    2: np.dtype("<u2"),
+    4: np.dtype("<u4"),
+    8: np.dtype("<u8"),
+}
+"""Type of the bit patterns, by width in bytes."""
+
+_TOP = 16  # the bits that are rotated: sign, exponent and what is left of two bytes
+
+
+class Ops(Protocol):
+    """The functions of this module, wherever they come from."""
+
+    def rotate(self, x: Array, out: Array) -> None: ...  # noqa: D102 - see below
+    def unrotate(self, x: Array, out: Array) -> None: ...  # noqa: D102
+    def zigzag(self, x: Array, out: Array) -> None: ...  # noqa: D102
+    def unzigzag(self, x: Array, out: Array) -> None: ...  # noqa: D102
+    def split(self, x: Array, planes: Array) -> None: ...  # noqa: D102
+    def join(self, planes: list[Array], out: Array) -> None: ...  # noqa: D102
+
+
+def rotate(x: Array, out: Array) -> None:
+    """Rotate the top 16 bits of each element left by one.
+
+    The sign moves behind exponent and upper mantissa, so that the exponent of bfloat16
+    and float32 is one byte. Source: ZipNN (arXiv:2411.05239), section 3.
+    """
+    bits = 8 * x.itemsize
+    low = (1 << bits - _TOP) - 1
+    np.left_shift(x, 1, out=out)
+    np.bitwise_and(out, (1 << bits) - 1 - (low << 1 | 1), out=out)
+    sign = np.right_shift(x, bits - 1)
+    np.left_shift(sign, bits - _TOP, out=sign)
+    np.bitwise_or(out, sign, out=out)
+    if low:
+        np.bitwise_and(x, low, out=sign)
+        np.bitwise_or(out, sign, out=out)
+
+
+def unrotate(x: Array, out: Array) -> None:
+    """The inverse of `rotate`."""
+    bits = 8 * x.itemsize
+    low = (1 << bits - _TOP) - 1
+    np.right_shift(x, 1, out=out)
+    np.bitwise_and(out, (1 << bits - 1) - 1 - low, out=out)
+    rest = np.right_shift(x, bits - _TOP)
+    np.left_shift(rest, bits - 1, out=rest)
+    np.bitwise_or(out, rest, out=out)
+    if low:
+        np.bitwise_and(x, low, out=rest)
+        np.bitwise_or(out, rest, out=out)
+
+
+def zigzag(x: Array, out: Array) -> None:
+    """Numbers near zero, of either sign, to small unsigned ones: 0, -1, 1, -2 to 0, 1, 2, 3."""
+    signed = x.view(f"i{x.itemsize}")
+    np.left_shift(x, 1, out=out)
+    np.bitwise_xor(out, np.right_shift(signed, 8 * x.itemsize - 1).view(x.dtype), out=out)
+
+
+def unzigzag(x: Array, out: Array) -> None:
+    """The inverse of `zigzag`."""
+    np.bitwise_and(x, 1, out=out)
+    np.negative(out, out=out)
+    np.bitwise_xor(out, np.right_shift(x, 1), out=out)
+
+
+def split(x: Array, planes: Array) -> None:
+    """Byte k of each element to row k of `planes` (width, elements), the lowest first."""
+    np.copyto(planes[0], x, casting="unsafe")
+    shifted = np.empty_like(x)
+    for k in range(1, len(planes)):
+        np.right_shift(x, 8 * k, out=shifted)
+        np.copyto(planes[k], shifted, casting="unsafe")
+
+
+def join(planes: list[Array], out: Array) -> None:
+    """The inverse of `split`; the planes may lie anywhere."""
+    if len(planes) > 4:  # with as many, strides are faster than shifts
+        octets = out.view(np.uint8)
+        for k, plane in enumerate(planes):
+            octets[k :: len(planes)] = plane
+        return
+    np.copyto(out, planes[0])
+    shifted = np.empty_like(out)
+    for k in range(1, len(planes)):
+        np.left_shift(planes[k], 8 * k, out=shifted, dtype=out.dtype, casting="unsafe")
+        np.bitwise_or(out, shifted, out=out)
+
+
+@cache
+def _compiled() -> ModuleType | None:
+    """The compiled functions; None where numba is missing or switched off."""
+    if os.environ.get("NNCOMP_COMPILED") == "0":
+        return None
+    try:
+        from nncomp.codecs.tensor import kernels
+    except ImportError:
+        return None
+    return kernels
+
+
+def ops(*, compiled: bool) -> Ops:
+    """The functions to use, compiled if that is asked for and possible."""
+    module = (_compiled() if compiled else None) or sys.modules[__name__]
+    return cast("Ops", module)

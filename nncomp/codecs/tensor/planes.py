@@ -1,0 +1,224 @@
+"""A plane, bytes of like meaning, and the ways to code it.
+
+    plane = method u8, then
+        RAW       the bytes
+        CONSTANT  u8: the byte that all are
+        ZSTD      varint size, one Zstandard frame without its header (see `frames`)
+        LZ4       varint size, one LZ4 block
+        SNAPPY    varint size, one raw Snappy stream without its length
+        SPARSE    u8: the most frequent byte; plane of the bitmap (1: another byte), then
+                  plane of the other bytes; neither is SPARSE
+
+A plane of no bytes takes no bytes. A decoder knows the size of every plane beforehand.
+
+Zstandard serves as a Huffman coder, too: with matches of seven bytes at least and a table
+of 64 positions next to nothing is found, and the literals, Huffman coded in blocks of
+128 KiB, are what is left.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import zstandard
+
+from nncomp.codecs.frames import pack_frame, unpack_frame
+from nncomp.codecs.general import LZ4, SNAPPY
+from nncomp.coding.varint import pack_varint, unpack_varint
+from nncomp.errors import CorruptError
+
+if TYPE_CHECKING:
+    from nncomp.codecs.base import Buffer
+    from nncomp.codecs.tensor.arrays import Array
+    from nncomp.codecs.tensor.cursor import Cursor
+
+__all__ = [
+    "METHODS",
+    "PlaneCoder",
+    "Settings",
+    "decode_plane",
+    "order0",
+    "sample_counts",
+    "unpack_bitmap",
+]
+
+RAW, CONSTANT, ZSTD, LZ4_BLOCK, SNAPPY_STREAM, SPARSE = range(6)
+METHODS = ("raw", "constant", "zstd", "lz4", "snappy", "sparse")
+"""Names of the methods, for people."""
+
+_SAMPLE = 4096  # bytes of a plane that are looked at before it is coded
+_SPARSE_FROM = 0.6  # share of one byte from which a bit for it is dearer than its entropy
+_HUFFMAN = zstandard.ZstdCompressionParameters(
+    strategy=zstandard.STRATEGY_FAST,
+    window_log=17,
+    min_match=7,
+    hash_log=6,
+    chain_log=6,
+    search_log=1,
+    target_length=0,
+    write_content_size=False,
+    write_checksum=False,
+    write_dict_id=False,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How hard an encoder tries.
+
+    Attributes:
+        backend: "auto", "huffman", "zstd", "lz4" or "snappy".
+        level: Of zstd, and of lz4 where that is the backend.
+        threshold: A plane is coded if it shrinks to this share of its size or less.
+    """
+
+    backend: str = "auto"
+    level: int = 3
+    threshold: float = 0.99
+
+
+class PlaneCoder:
+    """Codes planes; one object serves many threads.
+
+    Args:
+        settings: How hard it tries.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._local = threading.local()  # a compressor works for one thread at a time
+        self._lz4 = LZ4.encoder({"level": max(0, min(settings.level, 12))})
+        self._snappy = SNAPPY.encoder({})
+
+    def encode(self, plane: Array, *, repeats: bool) -> list[Buffer]:
+        """The plane coded, in pieces to be joined.
+
+        Args:
+            plane: uint8, contiguous.
+            repeats: Whether strings of bytes come again in it, so that matches pay.
+        """
+        if not len(plane):
+            return []
+        counts = sample_counts(plane)
+        total = int(counts.sum())
+        common = int(counts.argmax())
+        if counts[common] == total and not np.any(plane != common):
+            return [bytes([CONSTANT, common])]
+        best = self._dense(plane, counts, repeats=repeats)
+        if self._settings.backend == "auto" and counts[common] >= _SPARSE_FROM * total:
+            sparse = self._sparse(plane, common)
+            if best is None or _size(sparse) < _size(best):
+                best = sparse
+        if best is None or _size(best) > self._settings.threshold * len(plane):
+            return [bytes([RAW]), plane.data]
+        return best
+
+    def _dense(self, plane: Array, counts: Array, *, repeats: bool) -> list[Buffer] | None:
+        """Coded by one of the libraries; None where that is not worth a try."""
+        backend = self._settings.backend
+        if backend == "lz4":
+            return _sized(LZ4_BLOCK, self._lz4(plane.data))
+        if backend == "snappy":
+            return _sized(SNAPPY_STREAM, self._snappy(plane.tobytes()))
+        if backend == "zstd" or (backend == "auto" and repeats):
+            return _sized(ZSTD, pack_frame(self._compressor("zstd"), plane.data))
+        if order0(counts) > 8 * self._settings.threshold:
+            return None
+        return _sized(ZSTD, pack_frame(self._compressor("huffman"), plane.data))
+
+    def _sparse(self, plane: Array, common: int) -> list[Buffer]:
+        """A bit for each byte that is not `common`, and these bytes."""
+        others = plane != common
+        bitmap = np.packbits(others, bitorder="little")
+        pieces: list[Buffer] = [bytes([SPARSE, common])]
+        for part in (bitmap, plane[others]):
+            counts = sample_counts(part)
+            dense = self._dense(part, counts, repeats=False) if len(part) else []
+            if dense is None or (dense and _size(dense) > len(part)):
+                dense = [bytes([RAW]), part.data]
+            pieces += dense
+        return pieces
+
+    def _compressor(self, kind: str) -> zstandard.ZstdCompressor:
+        """The compressor of this thread: "huffman", or "zstd" at the level."""
+        compressor: zstandard.ZstdCompressor | None = getattr(self._local, kind, None)
+        if compressor is None:
+            params = _HUFFMAN
+            if kind == "zstd":
+                params = zstandard.ZstdCompressionParameters.from_level(
+                    self._settings.level,
+                    write_content_size=False,
+                    write_checksum=False,
+                    write_dict_id=False,
+                )
+            compressor = zstandard.ZstdCompressor(compression_params=params)
+            setattr(self._local, kind, compressor)
+        return compressor
+
+
+def decode_plane(source: Cursor, size: int, *, nested: bool = False) -> Array:
+    """Read a plane of `size` bytes; it may lie in the payload itself.
+
+    Raises:
+        CorruptError: There is no such plane.
+    """
+    if not size:
+        return np.empty(0, np.uint8)
+    method = source.take(1)[0]
+    if method == RAW:
+        return np.frombuffer(source.take(size), np.uint8)
+    if method == CONSTANT:
+        return np.full(size, source.take(1)[0], np.uint8)
+    if method == SPARSE and not nested:
+        return _decode_sparse(source, size)
+    if method not in (ZSTD, LZ4_BLOCK, SNAPPY_STREAM):
+        raise CorruptError(f"a plane is coded by method {method}, which does not exist")
+    payload = source.take(unpack_varint(source))
+    if method == ZSTD:
+        raw = unpack_frame(payload, size)
+    else:
+        raw = (LZ4 if method == LZ4_BLOCK else SNAPPY).decode_payload(payload, size)
+    if len(raw) != size:
+        raise CorruptError(f"a plane of {size} bytes decodes to {len(raw)}")
+    return np.frombuffer(raw, np.uint8)
+
+
+def _decode_sparse(source: Cursor, size: int) -> Array:
+    common = source.take(1)[0]
+    others = unpack_bitmap(decode_plane(source, -(-size // 8), nested=True), size)
+    plane = np.full(size, common, np.uint8)
+    plane[others] = decode_plane(source, int(np.count_nonzero(others)), nested=True)
+    return plane
+
+
+def unpack_bitmap(packed: Array, count: int) -> Array:
+    """The bits as booleans; those behind the last must be zero."""
+    if count % 8 and packed[-1] >> count % 8:
+        raise CorruptError("a bitmap has bits behind its end")
+    return np.unpackbits(packed, count=count, bitorder="little").view(np.bool_)
+
+
+def sample_counts(plane: Array) -> Array:
+    """How often each byte is among some thousand bytes from all over a plane."""
+    return np.bincount(plane[:: len(plane) // _SAMPLE | 1], minlength=256)
+
+
+def order0(counts: Array) -> float:
+    """Entropy of a sample in bits per symbol, with the correction of Miller and Madow."""
+    seen = counts[counts > 0].astype(np.float64)
+    total = float(seen.sum())
+    plain = np.log2(total) - float((seen * np.log2(seen)).sum()) / total
+    return float(plain + (len(seen) - 1) / (2 * total * np.log(2)))
+
+
+def _sized(method: int, coded: bytes | None) -> list[Buffer]:
+    if coded is None:
+        raise RuntimeError("a library coded nothing")
+    return [bytes([method]) + pack_varint(len(coded)), coded]
+
+
+def _size(pieces: list[Buffer]) -> int:
+    return sum(map(len, pieces))

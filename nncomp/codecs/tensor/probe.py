@@ -1,0 +1,94 @@
+"""Looking at a sample: which layout suits unknown bytes, and what else pays.
+
+A sample is cut into planes as an encoder would, and the entropies of the planes are
+added. That costs less than a hundredth of coding what the decision is for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import zstandard
+
+from nncomp.codecs.tensor.arrays import UNSIGNED, ops
+from nncomp.codecs.tensor.layouts import (
+    BYTEWISE,
+    FIELDS,
+    PLAIN,
+    ROTATED,
+    ZIGZAG,
+    Layout,
+    split_planes,
+)
+from nncomp.codecs.tensor.planes import order0
+
+if TYPE_CHECKING:
+    from nncomp.codecs.tensor.arrays import Array
+
+__all__ = ["cost", "few_values", "find_layout", "planes_of", "repeating"]
+
+_CANDIDATES = (
+    *(Layout(PLAIN, width) for width in (2, 3, 4, 8)),
+    *(Layout(ROTATED, width) for width in (2, 4, 8)),
+    *(Layout(ZIGZAG, width) for width in (2, 4, 8)),
+)
+_GAIN = 0.98  # what a layout must bring: below this share of the cost of plain bytes
+_MATCHES = 0.97  # the same for matches: below this share of the entropy
+_VALUES = 1024
+_PALETTE_MAX = 256
+_LEVEL = 1
+
+
+def planes_of(sample: bytes, layout: Layout, start: int = 0) -> list[Array]:
+    """The planes of what whole elements there are from `start` on."""
+    whole = (len(sample) - start) // layout.unit * layout.unit
+    raw = np.frombuffer(sample, np.uint8, whole, start)
+    if layout.numeric:
+        raw = np.frombuffer(raw.tobytes(), UNSIGNED[layout.width])
+    return (split_planes(layout, raw, ops(compiled=False)) if whole else None) or []
+
+
+def cost(planes: list[Array]) -> float:
+    """Bytes that planes take at their entropy of order 0."""
+    return sum(len(p) * min(8.0, order0(np.bincount(p, minlength=256))) / 8 for p in planes)
+
+
+def find_layout(sample: bytes) -> tuple[Layout, int]:
+    """The layout whose planes cost least, and how many bytes come before its first element.
+
+    Text and the like, for which matches do better than any layout, is `BYTEWISE`.
+    """
+    plain = cost(planes_of(sample, BYTEWISE))
+    best, phase, least = BYTEWISE, 0, _GAIN * plain
+    for layout in _CANDIDATES:
+        # Byte groups alone do not mind where they begin.
+        for start in range(1 if layout.family == PLAIN else layout.width):
+            planes = planes_of(sample, layout, start)
+            share = len(sample) / max(1, sum(map(len, planes)))
+            if (bytes_needed := share * cost(planes)) < least:
+                best, phase, least = layout, start, _GAIN * bytes_needed
+    matched = len(zstandard.ZstdCompressor(level=_LEVEL).compress(sample))
+    if best != BYTEWISE and matched < least / _GAIN:
+        return BYTEWISE, 0
+    return best, phase
+
+
+def repeating(planes: list[Array]) -> tuple[bool, ...]:
+    """For each plane, whether matches make it clearly smaller than its entropy."""
+    compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    return tuple(
+        bool(len(plane)) and len(compressor.compress(plane.tobytes())) < _MATCHES * cost([plane])
+        for plane in planes
+    )
+
+
+def few_values(sample: bytes, layout: Layout) -> bool:
+    """Whether the elements of a sample take so few values that a table of them may do."""
+    if layout.width < 2 or layout.family == FIELDS or layout.width not in UNSIGNED:
+        return False
+    raw = sample[: len(sample) // layout.width * layout.width]
+    elements = np.frombuffer(raw, UNSIGNED[layout.width])
+    some = elements[:: len(elements) // _VALUES | 1]
+    values = np.unique(some)
+    return len(some) >= 2 * len(values) and 2 < len(values) <= _PALETTE_MAX

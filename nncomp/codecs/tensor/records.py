@@ -1,0 +1,173 @@
+"""Cutting a stream into records, and each record into pieces of one layout.
+
+Decisions that look at samples are made here, by one thread in the order of the content,
+so that threads never change what is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from nncomp.codecs.tensor.dtypes import BYTES
+from nncomp.codecs.tensor.formats import segments
+from nncomp.codecs.tensor.formats.base import Segment
+from nncomp.codecs.tensor.layouts import BYTEWISE, ZIGZAG, Layout, layout_of
+from nncomp.codecs.tensor.probe import cost, few_values, find_layout, planes_of, repeating
+from nncomp.codecs.tensor.segments import Piece
+from nncomp.codecs.tensor.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nncomp.codecs.base import Buffer
+    from nncomp.codecs.tensor.delta import BaseTensors
+    from nncomp.codecs.tensor.dtypes import DType
+
+__all__ = ["Options", "Record", "cut"]
+
+_SAMPLE = 64 << 10  # bytes looked at for a decision
+_SAMPLE_SHARE = 4  # but no more than a part of what the decision is for
+_EVERY = 32 << 20  # bytes for which a decision holds
+_EVERY_UNKNOWN = 1 << 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of the cutter.
+
+    Attributes:
+        block: Bytes of a record at most.
+        dtype: The element type of the whole stream; None: look for a file format.
+        groups, sign: As for `layout_of`.
+        probing: Whether samples decide on matches and palettes, too.
+    """
+
+    block: int
+    dtype: DType | None = None
+    groups: int = 0
+    sign: bool = True
+    probing: bool = True
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record to be coded.
+
+    Attributes:
+        raw: Its content.
+        pieces: Runs of one layout; their sizes add up to its size.
+    """
+
+    raw: memoryview
+    pieces: list[Piece]
+
+
+@dataclass
+class _Decision:
+    """What holds for the next bytes of a segment.
+
+    Attributes:
+        piece: The piece to make of them, but for its size.
+        lasts: For how many bytes.
+        lead: Bytes before the first element.
+    """
+
+    piece: Piece
+    lasts: int
+    lead: int = 0
+
+
+def cut(
+    chunks: Iterable[Buffer], options: Options, base: BaseTensors | None = None
+) -> Iterator[Record]:
+    """The records of a stream, each of at least one byte."""
+    window = Window(chunks)
+    known = [Segment(None, options.dtype)] if options.dtype else segments(window)
+    pieces: list[Piece] = []
+    room = options.block
+    for segment in known:
+        done, decision = 0, None
+        while segment.size is None or done < segment.size:
+            left = room if segment.size is None else min(room, segment.size - done)
+            if not (have := window.available(left)):
+                break
+            if decision is None or not decision.lasts:
+                rest = None if segment.size is None else segment.size - done
+                decision = _decide(window, replace(segment, size=rest), done, options, base)
+            goes_on = have == left and (segment.size is None or done + have < segment.size)
+            piece = _next_piece(decision, have, done, goes_on=goes_on)
+            if piece is None:
+                yield Record(window.take(), pieces)
+                pieces, room = [], options.block
+                continue
+            pieces.append(piece)
+            window.advance(piece.size)
+            done += piece.size
+            room -= piece.size
+            if not room:
+                yield Record(window.take(), pieces)
+                pieces, room = [], options.block
+    if pieces:
+        yield Record(window.take(), pieces)
+
+
+def _next_piece(decision: _Decision, have: int, done: int, *, goes_on: bool) -> Piece | None:
+    """The next piece of at most `have` bytes; None if no element has room in the record.
+
+    Args:
+        decision: Is told how much of it is used up.
+        have: Bytes that there are, and room for.
+        done: Bytes of the segment before it.
+        goes_on: Whether the segment has more bytes; else odd bytes are left to its tail.
+    """
+    if decision.lead:
+        lead, decision.lead = min(decision.lead, have), 0
+        return Piece(lead, BYTEWISE)
+    unit = decision.piece.layout.unit
+    size = min(have, decision.lasts - decision.lasts % unit or unit)
+    if goes_on or size < have:
+        size -= size % unit
+    if not size:
+        return None
+    decision.lasts = max(0, decision.lasts - size)
+    base = decision.piece.base
+    return replace(decision.piece, size=size, base=None if base is None else base + done)
+
+
+def _decide(
+    window: Window, segment: Segment, done: int, options: Options, base: BaseTensors | None
+) -> _Decision:
+    """What to do with the bytes of a segment from here on.
+
+    Args:
+        window: Stands there.
+        segment: Its size is what is left of it.
+        done: Bytes of it that are behind.
+        options: What was asked for.
+        base: The tensors that differences may be taken to.
+    """
+    dtype = segment.dtype
+    share = _SAMPLE if segment.size is None else segment.size // _SAMPLE_SHARE
+    sample = window.peek(min(_SAMPLE, share)) if options.probing or dtype is None else b""
+    if dtype == BYTES and not options.groups:
+        return _Decision(Piece(0, BYTEWISE, (True,)), _EVERY)
+    if dtype is None and not options.groups:
+        layout, lead = find_layout(sample)
+        lasts = _EVERY_UNKNOWN
+    else:
+        layout, lead = layout_of(dtype or BYTES, groups=options.groups, sign=options.sign), 0
+        lasts = _EVERY
+    floats = dtype.name if dtype is not None and dtype.kind == "float" else None
+    piece = Piece(0, layout, floats=floats)
+    if not options.probing or len(sample) < layout.unit:
+        return _Decision(piece, lasts, lead)
+    planes = planes_of(sample, layout, lead)
+    start = None if base is None else base.start_of(segment, window.position - done, done)
+    if base is not None and start is not None and layout.numeric and not lead:
+        changed = base.changes(start + done, sample, layout.width)
+        difference = Layout(ZIGZAG, layout.width)
+        if cost(planes_of(changed, difference)) < cost(planes):
+            return _Decision(replace(piece, layout=difference, base=start), lasts)
+    palette = few_values(sample[lead:], layout)
+    return _Decision(replace(piece, repeats=repeating(planes), palette=palette), lasts, lead)

@@ -1,0 +1,226 @@
+"""`zipnn`: model files and other arrays of numbers, as planes of like bytes.
+
+Sources: ZipNN (Hershcovitch et al., arXiv:2411.05239): exponents apart from mantissas,
+Huffman coding of what can be coded; its options in the first paper (arXiv:2404.15198).
+FORMAT.md describes the payload, which knows of no file format.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import lz4.block
+import numpy as np
+import snappy
+import zstandard
+
+from nncomp.codecs.base import Block, Param
+from nncomp.codecs.parallel import map_in_order, threads_within
+from nncomp.codecs.tensor import lossy
+from nncomp.codecs.tensor.arrays import ops
+from nncomp.codecs.tensor.cursor import Cursor
+from nncomp.codecs.tensor.delta import BaseTensors
+from nncomp.codecs.tensor.dtypes import BYTES, DTYPES
+from nncomp.codecs.tensor.planes import PlaneCoder, Settings
+from nncomp.codecs.tensor.records import Options, Record, cut
+from nncomp.codecs.tensor.segments import decode_segment, encode_piece
+from nncomp.errors import CorruptError, MissingBaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from nncomp.codecs.base import Base, Buffer, Context, Params
+    from nncomp.codecs.tensor.arrays import Array, Ops
+
+__all__ = ["ZIPNN"]
+
+_MIB = 1 << 20
+_BLOCK_MIN, _BLOCK_MAX = 64 << 10, 64 * _MIB
+# Loading the compiled functions takes as long as NumPy takes for so many bytes.
+_COMPILED_FROM = 16 * _MIB
+# Payload, planes, joined elements, the record; what libraries take.
+_BUFFERS = 6
+_LIBRARY_ERRORS = (zstandard.ZstdError, lz4.block.LZ4BlockError, snappy.UncompressError)
+_DTYPES = {name.lower(): dtype for name, dtype in [*DTYPES.items(), ("BYTES", BYTES)]}
+
+
+class _Zipnn:
+    """See `codecs.base.Codec`."""
+
+    name = "zipnn"
+    codec_id = 32
+    version = 1
+    profile = 0
+    independent = True
+    params = (
+        Param(
+            "dtype",
+            "choice",
+            "auto",
+            choices=("auto", *_DTYPES),
+            help="element type of the whole stream; auto: by file format, or by statistics",
+            stored=False,
+        ),
+        Param("groups", "int", 0, 0, 32, help="byte groups; 0: by type", stored=False),
+        Param("sign", "bool", True, help="move the sign behind the exponent", stored=False),
+        Param(
+            "backend",
+            "choice",
+            "auto",
+            choices=("auto", "huffman", "zstd", "lz4", "snappy"),
+            help="what codes the planes; auto: the best for each",
+            stored=False,
+        ),
+        Param("level", "int", 3, -7, 22, help="of zstd, and of lz4 as backend", stored=False),
+        Param("threshold", "float", 0.99, 0, 1, help="share to shrink to, at least", stored=False),
+        Param("block", "size", _MIB, _BLOCK_MIN, _BLOCK_MAX, help="size of the records"),
+        *lossy.PARAMS,
+        Param("base", "digest", "none", help="base of the differences; set by --base"),
+    )
+    levels: Mapping[int, Params] = MappingProxyType(
+        {
+            1: {"backend": "lz4", "level": 0},
+            2: {"backend": "huffman"},
+            3: {"level": 1},
+            4: {"level": 2},
+            5: {"level": 3},
+            6: {"level": 6},
+            7: {"level": 12},
+            8: {"level": 17, "block": 4 * _MIB},
+            9: {"level": 22, "block": 16 * _MIB},
+        }
+    )
+
+    def peek(self, params: Params) -> int:
+        """`settle` looks at what the caller has anyway."""
+        return 0
+
+    def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
+        """No larger records than content; one kind of loss at most."""
+        lossy.check(params)
+        if not complete:
+            return params
+        return {**params, "block": max(_BLOCK_MIN, min(self.max_block(params), len(head)))}
+
+    def max_block(self, params: Params) -> int:
+        """The parameter `block`."""
+        return int(params["block"])
+
+    def memory(self, params: Params) -> int:
+        """Some buffers of a record; 1 MiB for the libraries."""
+        return _BUFFERS * self.max_block(params) + _MIB
+
+    def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
+        """One block for each record that `cut` gives."""
+        options = Options(
+            block=self.max_block(params),
+            dtype=_DTYPES.get(str(params["dtype"])),
+            groups=int(params["groups"]),
+            sign=bool(params["sign"]),
+            probing=params["backend"] == "auto",
+        )
+        base = _base(params, context)
+        encoder = _Encoder(params, base)
+        records = cut(chunks, options, BaseTensors(base) if base else None)
+        threads = threads_within(context, self.memory(params))
+        for block in map_in_order(encoder.encode, records, threads):
+            context.progress(block.raw_size)
+            yield block
+
+    def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
+        """One buffer for each block."""
+        decoder = _Decoder(_base(params, context))
+        threads = threads_within(context, self.memory(params))
+        for raw in map_in_order(decoder.decode, blocks, threads):
+            context.progress(len(raw))
+            yield raw
+
+
+def _base(params: Params, context: Context) -> Base | None:
+    """The base that the parameters name.
+
+    Raises:
+        MissingBaseError: There is none, or another one.
+    """
+    wanted = params["base"]
+    if wanted == "none":
+        return None
+    if context.base is None:
+        raise MissingBaseError(
+            f"the archive holds differences to a base with XXH3-64 {wanted}. Give that file "
+            "with --base, or base="
+        )
+    if context.base.digest != wanted:
+        raise MissingBaseError(
+            f"the archive holds differences to a base with XXH3-64 {wanted}; the base given has "
+            f"{context.base.digest}. Give the file that it was compressed with"
+        )
+    return context.base
+
+
+class _Speed:
+    """Chooses the functions: those of NumPy until loading the compiled ones pays."""
+
+    def __init__(self) -> None:
+        self._done = 0
+
+    def ops(self, size: int) -> Ops:
+        """The functions for the next `size` bytes; that threads may lose counts is no matter."""
+        self._done += size
+        return ops(compiled=self._done > _COMPILED_FROM)
+
+
+class _Encoder:
+    """Codes records; one object serves many threads."""
+
+    def __init__(self, params: Params, base: Base | None) -> None:
+        self._base = base
+        self._loss = lossy.Loss.of(params)
+        self._speed = _Speed()
+        self._coder = PlaneCoder(
+            Settings(str(params["backend"]), int(params["level"]), float(params["threshold"]))
+        )
+
+    def encode(self, record: Record) -> Block:
+        raw = self._loss.apply(record) if self._loss else record.raw
+        functions = self._speed.ops(len(raw))
+        parts: list[Buffer] = []
+        start = 0
+        for piece in record.pieces:
+            content = raw[start : start + piece.size]
+            parts += encode_piece(content, piece, self._base, self._coder, functions)
+            start += piece.size
+        return Block(len(raw), b"".join(parts), raw)
+
+
+class _Decoder:
+    """Decodes records; one object serves many threads."""
+
+    def __init__(self, base: Base | None) -> None:
+        self._base = base
+        self._speed = _Speed()
+
+    def decode(self, block: Block) -> Buffer:
+        if block.payload is None:
+            return block.raw if block.raw is not None else b""
+        try:
+            return self._decode(Cursor(block.payload), block.raw_size)
+        except _LIBRARY_ERRORS as error:
+            raise CorruptError(f"a plane cannot be decoded: {error}") from error
+
+    def _decode(self, payload: Cursor, size: int) -> Buffer:
+        functions = self._speed.ops(size)
+        parts: list[Array] = []
+        left = size
+        while left:
+            for part in decode_segment(payload, left, self._base, functions):
+                parts.append(part)
+                left -= len(part)
+        if payload.left:
+            raise CorruptError("a payload goes on behind its last segment")
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return whole.data
+
+
+ZIPNN = _Zipnn()
