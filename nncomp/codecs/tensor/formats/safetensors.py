@@ -111,8 +111,6 @@ def metadata(file: BinaryIO) -> dict[str, str]:
 def _read(file: BinaryIO) -> _Header:
     total = file_size(file)
     length = int.from_bytes(read_at(file, 0, _LENGTH_SIZE), "little")
-    if length > HEADER_MAX:
-        raise malformed(f"a header of {length} bytes; at most {HEADER_MAX} are allowed", 0)
     if length > total - _LENGTH_SIZE:
         raise malformed(f"a header of {length} bytes in a file of {total} bytes", 0)
     header = _parse(read_at(file, _LENGTH_SIZE, length))
@@ -166,7 +164,9 @@ def _check_cover(entries: list[_Entry]) -> None:
     """Each tensor begins where the one before ends; there are no bytes of none or of two."""
     covered = 0
     for entry in entries:
-        if entry.start != covered or entry.stop < entry.start:
+        if entry.stop < entry.start:
+            raise malformed(f"tensor {entry.name!r} ends before it begins", _LENGTH_SIZE)
+        if entry.start != covered:
             kind = "overlaps the one before" if entry.start < covered else "follows a gap"
             raise malformed(f"tensor {entry.name!r} {kind}", _LENGTH_SIZE)
         covered = entry.stop
