@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from nncomp.codecs.tensor.dtypes import BYTES, DTYPES, blocks
@@ -162,8 +163,7 @@ def directory(file: BinaryIO) -> list[Tensor]:
 
 def _with_limits(infos: list[_Info]) -> Iterator[tuple[_Info, int | None]]:
     """Each tensor with the beginning of the next, in the order of their bytes."""
-    limits = [info.start for info in infos[1:]]
-    return zip(infos, [*limits, None], strict=True)
+    return zip_longest(infos, [info.start for info in infos[1:]])
 
 
 def _size(info: _Info) -> int:

@@ -27,6 +27,7 @@ __all__ = [
     "central_directory",
     "descriptor_size",
     "find_descriptor",
+    "is_archive",
     "is_local",
     "local_header",
 ]
@@ -92,6 +93,11 @@ class Entry:
     offset: int
     start: int
     stop: int
+
+
+def is_archive(start: bytes) -> bool:
+    """Whether a file that begins with `start` is an archive; an empty one is its end record."""
+    return start.startswith((_LOCAL, _END))
 
 
 def is_local(start: bytes) -> bool:
@@ -244,7 +250,7 @@ def _entry(file: BinaryIO, fields: tuple[int, ...], tail: bytes, at: int) -> Ent
 
 def _check_entries(entries: list[Entry], directory: int) -> None:
     names = set()
-    limits = [entry.offset for entry in entries[1:]] + [directory]
+    limits = [*(entry.offset for entry in entries), directory][1:]
     for entry, limit in zip(entries, limits, strict=True):
         if entry.stop > limit:
             raise malformed(f"ZIP entry {entry.name!r} overlaps what follows it", entry.start)

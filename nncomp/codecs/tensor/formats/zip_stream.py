@@ -18,6 +18,7 @@ from nncomp.codecs.tensor.formats.zip_archive import (
     LOCAL_SIZE,
     descriptor_size,
     find_descriptor,
+    is_archive,
     is_local,
     local_header,
 )
@@ -38,7 +39,7 @@ _WINDOW = 64 << 10
 
 def matches(start: bytes) -> bool:
     """Whether a file that begins with `start` is one."""
-    return is_local(start)
+    return is_archive(start)
 
 
 def segments(feed: Feed) -> Iterator[Segment]:

@@ -6,13 +6,16 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nncomp.codecs.tensor.formats import directory, segments
 from nncomp.codecs.tensor.formats.base import PEEK_MAX, Segment, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Placed = tuple[int, Segment]
 ROOT = Path(__file__).parents[5]
