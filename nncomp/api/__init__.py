@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import io
     import os
 
+    from nncomp.api.base import BaseLike
+
 __all__ = [
     "DEFAULT_METHOD",
     "ArchiveInfo",
@@ -44,6 +46,7 @@ def open(  # noqa: A001 - named as in gzip, lzma and zstandard
     threads: int = 1,
     device: str = "auto",
     memory_limit: int | None = None,
+    base: BaseLike = None,
 ) -> io.BufferedIOBase:
     """Open an archive as a binary file object, for anything that takes one.
 
@@ -62,13 +65,14 @@ def open(  # noqa: A001 - named as in gzip, lzma and zstandard
         threads: How many threads may work.
         device: "auto", "cpu" or "cuda".
         memory_limit: As for `compress` and `decompress`; the content does not count.
+        base: As for `compress` and `decompress`.
 
     Raises:
         UsageError: An argument is not valid.
         NncompError: Later, from reading, writing or closing, as for `decompress_stream` and
             `compress_stream`.
     """
-    context = make_context(threads, device, memory_limit)
+    context = make_context(threads, device, memory_limit, base)
     if mode == "rb":
         from nncomp.api.file_reader import open_reader
 

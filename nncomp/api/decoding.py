@@ -12,7 +12,7 @@ import xxhash
 from nncomp.api.encoding import Result, grant, make_context, refuse_above_limit
 from nncomp.codecs.base import Block, format_params, unpack_params
 from nncomp.codecs.registry import by_id
-from nncomp.container.reader import StreamInput, read_members
+from nncomp.container.reader import BufferInput, StreamInput, read_members
 from nncomp.container.writer import write_all
 from nncomp.errors import (
     CorruptError,
@@ -23,13 +23,16 @@ from nncomp.errors import (
     NumericsProfileError,
     UnknownCodecError,
 )
+from nncomp.memory import NewBytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from nncomp.api.base import BaseLike
     from nncomp.codecs.base import Buffer, Codec, Context, Params
     from nncomp.container.layout import Header
     from nncomp.container.reader import Member, Record
+    from nncomp.container.writer import Sink
 
 __all__ = ["Decoder", "decode_member", "decompress", "decompress_stream"]
 
@@ -40,6 +43,7 @@ def decompress(
     threads: int = 1,
     device: str = "auto",
     memory_limit: int | None = None,
+    base: BaseLike = None,
 ) -> bytes:
     """Decompress an archive in memory; the contents of all its members, joined.
 
@@ -49,32 +53,62 @@ def decompress(
         device: "auto", "cpu" or "cuda".
         memory_limit: Bytes that decoding may take, and that the result may have; default
             three quarters of the physical memory.
+        base: What the archive holds differences to, if it does: see `open_base`.
 
     Raises:
         FormatError: This is no archive, or it is damaged.
         UnsupportedError: A newer version of nncomp is needed.
         LimitError: More than `memory_limit`.
     """
-    context, limit = grant(make_context(threads, device, memory_limit))
+    context, limit = grant(make_context(threads, device, memory_limit, base))
     sink = _BoundedBytes(limit)
-    decompress_stream(io.BytesIO(data), sink, context=context)
+    _decompress(BufferInput(data), sink, context)
     return sink.getvalue()
 
 
-class _BoundedBytes(io.BytesIO):
-    """Memory that refuses to grow above a limit."""
+class _BoundedBytes:
+    """Memory to write to that refuses to grow above a limit.
+
+    One announced size is believed: such content is written where it stays.
+    """
 
     def __init__(self, limit: int) -> None:
-        super().__init__()
         self._limit = limit
+        self._size = 0
+        self._fixed: NewBytes | None = None
+        self._grown = io.BytesIO()
 
-    def write(self, data: Buffer, /) -> int:  # type: ignore[override]  # only buffers come here
-        if self.tell() + len(data) > self._limit:
+    def expect(self, size: int | None) -> None:
+        """The next member announces its size."""
+        if size and size <= self._limit and not self._size:
+            self._fixed = NewBytes(size)
+
+    def write(self, data: Buffer, /) -> int:
+        end = self._size + len(data)
+        if end > self._limit:
             raise LimitError(
                 f"the content takes more than the limit of {self._limit} bytes of memory. Raise it "
                 "with memory_limit, or use nncomp.open to read it piece by piece"
             )
-        return super().write(data)
+        if self._fixed is not None and end <= len(self._fixed.view):
+            self._fixed.view[self._size : end] = data
+        else:
+            self._grow()
+            self._grown.write(data)
+        self._size = end
+        return len(data)
+
+    def _grow(self) -> None:
+        """Leave the fixed memory, since more comes than was announced for it."""
+        if self._fixed is not None:
+            self._grown.write(self._fixed.view[: self._size])
+            self._fixed = None
+
+    def getvalue(self) -> bytes:
+        if self._fixed is not None and self._size == len(self._fixed.view):
+            return self._fixed.finish()
+        self._grow()
+        return self._grown.getvalue()
 
 
 def decompress_stream(
@@ -92,17 +126,22 @@ def decompress_stream(
     Raises:
         FormatError, UnsupportedError, LimitError: As for `decompress`.
     """
-    stream = StreamInput(source)
+    return _decompress(StreamInput(source), sink, context)
+
+
+def _decompress(source: StreamInput, sink: Sink | None, context: Context | None) -> Result:
     methods: dict[str, None] = {}  # in order, without repetitions
     raw_size = 0
-    for member in read_members(stream):
+    for member in read_members(source):
         decoder = Decoder.prepare(member.header, context)
         methods[decoder.method] = None
+        if isinstance(sink, _BoundedBytes):
+            sink.expect(member.header.content_size)
         for raw in decode_member(member, decoder):
             raw_size += len(raw)
             if sink is not None:
                 write_all(sink, raw)
-    return Result(raw_size, stream.offset, " ".join(methods))
+    return Result(raw_size, source.offset, " ".join(methods))
 
 
 def decode_member(member: Member, decoder: Decoder) -> Iterator[Buffer]:

@@ -6,17 +6,21 @@ import io
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from nncomp.api.base import open_base
 from nncomp.codecs.base import Context, pack_params, parse_method, resolve_params
 from nncomp.codecs.registry import by_id, by_name
 from nncomp.container.layout import Header
 from nncomp.container.limits import PIECE, default_memory_limit
 from nncomp.container.writer import MemberWriter, write_all
-from nncomp.errors import FileError, LimitError, UsageError
+from nncomp.errors import FileError, LimitError, MethodError, UsageError
+from nncomp.memory import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nncomp.api.base import BaseLike
     from nncomp.codecs.base import Buffer, Codec, Params
+    from nncomp.container.writer import Sink
 
 __all__ = ["DEFAULT_METHOD", "Result", "compress", "compress_stream", "make_context", "prepare"]
 
@@ -45,7 +49,9 @@ class Result:
     method: str
 
 
-def make_context(threads: int, device: str, memory_limit: int | None) -> Context:
+def make_context(
+    threads: int, device: str, memory_limit: int | None, base: BaseLike = None
+) -> Context:
     """A context from plain arguments.
 
     Raises:
@@ -57,7 +63,8 @@ def make_context(threads: int, device: str, memory_limit: int | None) -> Context
         raise UsageError(f"memory_limit={memory_limit} is not valid: expected bytes, or None")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device={device!r} is not valid: expected auto, cpu or cuda")
-    return Context(threads=threads, device=device, memory_limit=memory_limit)
+    context = Context(threads=threads, device=device, memory_limit=memory_limit)
+    return context if base is None else replace(context, base=open_base(base, context))
 
 
 def grant(context: Context | None) -> tuple[Context, int]:
@@ -95,6 +102,7 @@ def compress(
     threads: int = 1,
     device: str = "auto",
     memory_limit: int | None = None,
+    base: BaseLike = None,
 ) -> bytes:
     """Compress bytes in memory into an archive.
 
@@ -107,17 +115,20 @@ def compress(
         device: "auto", "cpu" or "cuda".
         memory_limit: Bytes that decompressing may take; default three quarters of the
             physical memory.
+        base: What to take differences to, for methods that can: a path, bytes, or several
+            (see `open_base`).
 
     Raises:
         UsageError: The method or another argument is not valid.
         LimitError: Decompressing would take more than `memory_limit`.
     """
-    sink = io.BytesIO()
-    context = make_context(threads, device, memory_limit)
-    size = memoryview(data).nbytes
-    compress_stream(
-        io.BytesIO(data), sink, method=method, level=level, context=context, content_size=size
-    )
+    codec, params = prepare(method, level)
+    context = make_context(threads, device, memory_limit, base)
+    view = memoryview(data).cast("B")
+    head = bytes(view[: max(_HEAD_SIZE, codec.peek(params))])
+    complete = len(head) == len(view)
+    sink = Scratch(len(view) + len(view) // 1000 + _HEAD_SIZE)
+    _encode(head, complete, iter([view]), sink, codec, params, context, len(view))
     return sink.getvalue()
 
 
@@ -148,20 +159,43 @@ def compress_stream(
         FileError: `source` gave another number of bytes than `content_size`.
     """
     codec, params = prepare(method, level)
-    granted, limit = grant(context)
     wanted = max(_HEAD_SIZE, codec.peek(params))
     head = b"".join(_pieces(source, wanted))
-    complete = len(head) < wanted
-    params = codec.settle(params, head, complete)
-    refuse_above_limit(codec.memory(params), limit, f"decompressing method {codec.name!r}")
     chunks = _announced(_chunks(head, source), content_size)
+    complete = len(head) < wanted
+    return _encode(head, complete, chunks, sink, codec, params, context or Context(), content_size)
+
+
+def _encode(
+    head: bytes,
+    complete: bool,
+    chunks: Iterator[Buffer],
+    sink: Sink,
+    codec: Codec,
+    params: Params,
+    context: Context,
+    content_size: int | None,
+) -> Result:
+    """Write a member; `head`, which comes again in `chunks`, may be all of it."""
+    granted, limit = grant(context)
+    params = codec.settle(_with_base(codec, params, granted), head, complete)
+    refuse_above_limit(codec.memory(params), limit, f"decompressing method {codec.name!r}")
     if not complete:
         return _write_member(chunks, sink, codec, params, granted, content_size)
     return _write_smaller(b"".join(chunks), sink, codec, params, granted)
 
 
+def _with_base(codec: Codec, params: Params, context: Context) -> Params:
+    """The parameters, naming the base that the context has."""
+    if context.base is None:
+        return params
+    if "base" not in params:
+        raise MethodError(f"method {codec.name!r} takes no base")
+    return {**params, "base": context.base.digest}
+
+
 def _write_smaller(
-    content: bytes, sink: BinaryIO, codec: Codec, params: Params, context: Context
+    content: bytes, sink: Sink, codec: Codec, params: Params, context: Context
 ) -> Result:
     """Write the whole content with the codec, or stored if that is no larger."""
     plain, coded = io.BytesIO(), io.BytesIO()
@@ -175,8 +209,8 @@ def _write_smaller(
 
 
 def _write_member(
-    chunks: Iterator[bytes],
-    sink: BinaryIO,
+    chunks: Iterator[Buffer],
+    sink: Sink,
     codec: Codec,
     params: Params,
     context: Context,
@@ -219,7 +253,7 @@ def _chunks(head: bytes, source: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def _announced(chunks: Iterator[bytes], size: int | None) -> Iterator[bytes]:
+def _announced(chunks: Iterator[bytes], size: int | None) -> Iterator[Buffer]:
     """The chunks, which must have `size` bytes in all."""
     total = 0
     for chunk in chunks:

@@ -149,11 +149,14 @@ class Base(Protocol):
 
     Attributes:
         size: Bytes.
-        digest: XXH3-64 of all of it, as 16 hexadecimal digits; how an archive names it.
     """
 
     size: int
-    digest: str
+
+    @property
+    def digest(self) -> str:
+        """XXH3-64 of all of it, as 16 hexadecimal digits; how an archive names it."""
+        ...
 
     def read(self, offset: int, size: int) -> Buffer:
         """Some of its bytes; may be called from several threads."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import xxhash
 
@@ -25,7 +25,17 @@ from nncomp.errors import CorruptError, NotAnArchiveError, TrailingDataError, Tr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Member", "Record", "StreamInput", "read_header", "read_members", "walk_records"]
+    Buffer: TypeAlias = bytes | bytearray | memoryview
+
+__all__ = [
+    "BufferInput",
+    "Member",
+    "Record",
+    "StreamInput",
+    "read_header",
+    "read_members",
+    "walk_records",
+]
 
 
 class StreamInput:
@@ -64,7 +74,7 @@ class StreamInput:
             raise self.truncated()
         return data
 
-    def take_payload(self, size: int) -> bytes | bytearray:
+    def take_payload(self, size: int) -> Buffer:
         """Exactly `size` bytes, read in pieces: a size that lies costs one piece at most."""
         if size <= PIECE:
             return self.take(size)
@@ -93,6 +103,36 @@ class StreamInput:
         return TruncatedError("the archive ends too early", offset=self._offset)
 
 
+class BufferInput(StreamInput):
+    """An archive in memory: payloads stay where they are.
+
+    Args:
+        data: The archive.
+    """
+
+    def __init__(self, data: Buffer) -> None:
+        self._view = memoryview(data).cast("B")
+        self._offset = 0
+
+    def up_to(self, size: int) -> bytes:
+        """`size` bytes, fewer only where the archive ends; for small sizes."""
+        data = bytes(self._view[self._offset : self._offset + size])
+        self._offset += len(data)
+        return data
+
+    def take_payload(self, size: int) -> memoryview:
+        """Exactly `size` bytes, not copied."""
+        self.skip(size)
+        return self._view[self._offset - size : self._offset]
+
+    def skip(self, size: int) -> None:
+        """Pass over exactly `size` bytes."""
+        self._offset += size
+        if self._offset > len(self._view):
+            self._offset = len(self._view)
+            raise self.truncated()
+
+
 @dataclass(frozen=True)
 class Record:
     """One record as it stands in the archive.
@@ -107,7 +147,7 @@ class Record:
     offset: int
     header: RecordHeader
     disk_size: int
-    payload: bytes | bytearray | None
+    payload: Buffer | None
 
     @property
     def stored(self) -> bool:
@@ -250,7 +290,7 @@ def walk_records(
 
 def _take_payload(
     source: StreamInput, header: RecordHeader, largest: int, at: int, *, load: bool
-) -> bytes | bytearray | None:
+) -> Buffer | None:
     """Bounds first, memory afterwards."""
     if not header.skippable:
         _check_sizes(header, largest, at)

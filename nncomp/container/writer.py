@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import xxhash
 
@@ -21,10 +21,18 @@ from nncomp.errors import LimitError
 if TYPE_CHECKING:
     Buffer: TypeAlias = bytes | bytearray | memoryview
 
-__all__ = ["MemberWriter", "write_all"]
+__all__ = ["MemberWriter", "Sink", "write_all"]
 
 
-def write_all(sink: BinaryIO, data: Buffer) -> None:
+class Sink(Protocol):
+    """What can be written to: a binary file object, or as much of one."""
+
+    def write(self, data: Buffer, /) -> int | None:
+        """Take some of `data`; how much, or None for all."""
+        ...
+
+
+def write_all(sink: Sink, data: Buffer) -> None:
     """Write everything, also to raw streams, which may take less than they are given."""
     view = memoryview(data).cast("B")
     while view:
@@ -43,7 +51,7 @@ class MemberWriter:
         header: Written at once.
     """
 
-    def __init__(self, sink: BinaryIO, header: Header) -> None:
+    def __init__(self, sink: Sink, header: Header) -> None:
         packed = header.pack()
         self._sink = sink
         self._seed = int.from_bytes(packed[-8:], "little")

@@ -24,7 +24,7 @@ from nncomp.coding.cdf import frequencies, frequencies_torch
 from nncomp.errors import DeviceError
 from nncomp.exact.adam import Adam, AdamConfig
 from nncomp.exact.layers import backpropagate, refresh
-from nncomp.exact.memory import keep_freed_memory
+from nncomp.memory import keep_freed_memory
 from nncomp.exact.ops import backend
 from nncomp.exact.threads import allow
 

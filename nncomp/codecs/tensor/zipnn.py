@@ -26,6 +26,7 @@ from nncomp.codecs.tensor.planes import PlaneCoder, Settings
 from nncomp.codecs.tensor.records import Options, Record, cut
 from nncomp.codecs.tensor.segments import decode_segment, encode_piece
 from nncomp.errors import CorruptError, MissingBaseError
+from nncomp.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -113,6 +114,7 @@ class _Zipnn:
 
     def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
         """One block for each record that `cut` gives."""
+        keep_freed_memory()
         options = Options(
             block=self.max_block(params),
             dtype=_DTYPES.get(str(params["dtype"])),
@@ -130,6 +132,7 @@ class _Zipnn:
 
     def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
         """One buffer for each block."""
+        keep_freed_memory()
         decoder = _Decoder(_base(params, context))
         threads = threads_within(context, self.memory(params))
         for raw in map_in_order(decoder.decode, blocks, threads):
