@@ -3,13 +3,16 @@
     python benchmarks/memory.py REPORT METHOD SAMPLE command ARGUMENT ...
     python benchmarks/memory.py REPORT METHOD SAMPLE tensor ARCHIVE NAME ROUNDS THREADS
 
-First a small SAMPLE makes a round trip in memory, so that everything is imported; what is
-resident then is the start. Linux only: the peak is set back and read in /proc/self. (What
-the system tells the parent of a process can be the parent's own peak.)
+First a SAMPLE makes a round trip in memory, so that everything is imported, compiled kernels
+included: it has to be long enough for them to be worth loading. What is resident then, all
+that was freed given back to the system, is the start. Linux only: the peak is set back and
+read in /proc/self. (What the system tells the parent of a process can be the parent's peak.)
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import hashlib
 import json
 import sys
@@ -77,6 +80,8 @@ def main() -> None:
     report, method, sample, action, *arguments = sys.argv[1:]
     work = {"command": command, "tensor": tensor}[action]
     load(Path(sample), method, action)
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     FORGET_PEAK.write_text("5")
     found: dict[str, Any] = {"start_bytes": resident("VmRSS")}
     cpu, wall = time.process_time(), time.perf_counter()

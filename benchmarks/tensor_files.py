@@ -37,7 +37,7 @@ class Files:
         self.steps: list[dict[str, Any]] = []
         say(f"writing {self.source}")
         self.filled = write_safetensors(self.source, size, self._weights, every)
-        write_safetensors(folder / "sample", 64_000, self._weights[:64_000], 1)
+        write_safetensors(folder / "sample", 2 * TENSOR, self._weights, 1)
 
     def size(self, name: str) -> int:
         """Bytes of a file in the folder."""
