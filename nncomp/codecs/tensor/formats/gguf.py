@@ -78,9 +78,9 @@ TYPES: dict[int, DType] = {
     35: blocks("TQ2_0", 256, (64, 2)),
     39: blocks("MXFP4", 32, (1, 16)),
     40: blocks("NVFP4", 64, (4, 32)),
+    41: blocks("Q1_0", 128, (2, 16)),
 }
-"""Element types by their numbers in the format; what is missing has been removed from it,
-or differs between programs (41 and 42)."""
+"""Element types by their numbers in the format; those missing below 41 have been removed."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,9 @@ def segments(feed: Feed) -> Iterator[Segment]:
         if size != 0:
             yield Segment(size, info.dtype, info.name, info.shape)
             behind += size or 0
-    if behind < 0:
-        yield Segment(-behind, BYTES)
+    rest = -behind if behind < 0 else _padding(behind, header.alignment)
+    if rest and feed.peek(1):
+        yield Segment(rest, BYTES)
 
 
 def directory(file: BinaryIO) -> list[Tensor]:
