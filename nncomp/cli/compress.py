@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compress"]
 
+_METHOD_FOR_BASES = "zipnn"
+
 
 @click.command()
 @options.files_argument
@@ -35,19 +37,24 @@ def compress(
     """Compress each FILE to FILE.nnc, or standard input to standard output.
 
     Sources are kept. Without -m and -1 to -9, the environment variables NNCOMP_METHOD
-    and NNCOMP_LEVEL count, as does NNCOMP_NBTHREADS for -T.
+    and NNCOMP_LEVEL count, as does NNCOMP_NBTHREADS for -T. With --base, the method is
+    zipnn unless one is given; decompressing takes the same bases.
     """
     from nncomp import api
+
+    bases = resources.bases
+    method = method or (_METHOD_FOR_BASES if bases.content else api.DEFAULT_METHOD)
 
     def work(source: Source, sink: BinaryIO) -> Result:
         if file_rules.is_terminal(sink) and not output.force:
             raise FileError("an archive is not written to a terminal; use -o, or -f to do it")
+        bases.refuse_input(source.status)
         size = source.remaining()
         with console.progress(source.name, size, bytes_through(sink)) as progress:
             return api.compress_stream(
                 source.stream,
                 sink,
-                method=method or api.DEFAULT_METHOD,
+                method=method,
                 level=level,
                 context=resources.context(progress),
                 content_size=size,
@@ -55,7 +62,7 @@ def compress(
 
     return Batch(console).run(
         files,
-        lambda name: convert(name, output, console, file_rules.archive_path, work),
+        lambda name: convert(name, output, console, file_rules.archive_path, work, bases),
         recursive=output.recursive,
-        wanted=lambda path: not file_rules.has_suffix(path),
+        wanted=lambda path: not (file_rules.has_suffix(path) or bases.have(path)),
     )

@@ -61,6 +61,7 @@ def decompress(
 
     Archives are kept. The method stands in the archive. Nothing appears under the
     output's name before all of it has been decoded and its checksum was found right.
+    Archives of differences take the --base that they were compressed with.
     """
     from nncomp import api
 
@@ -74,7 +75,7 @@ def decompress(
 
     return Batch(console).run(
         files,
-        lambda name: convert(name, output, console, file_rules.content_path, work),
+        lambda name: convert(name, output, console, file_rules.content_path, work, resources.bases),
         recursive=output.recursive,
         wanted=file_rules.has_suffix,
     )

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from nncomp.cli.console import Console
+from nncomp.cli.bases import NO_BASES, Bases, open_bases
+from nncomp.cli.console import Console, Progress
 from nncomp.errors import MethodError
 
 if TYPE_CHECKING:
-    from nncomp.cli.console import Progress
     from nncomp.codecs.base import Context
 
 __all__ = [
@@ -97,11 +97,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a codec may use: threads (at least 1), bytes of memory or None, device."""
+    """What a codec may use: threads (at least 1), bytes of memory or None, device, bases."""
 
     threads: int
     memory: int | None
     device: str
+    bases: Bases = NO_BASES
 
     def context(self, progress: Progress) -> Context:
         """The grant for one file, reporting to `progress`."""
@@ -113,6 +114,7 @@ class Resources:
             memory_limit=self.memory,
             progress=progress.advance,
             notice=progress.notice,
+            base=self.bases.content,
         )
 
 
@@ -224,11 +226,22 @@ def recursive_option(command: Command) -> Command:
 
 
 def resource_options(command: Command) -> Command:
-    """-T, -M, --device: one `Resources` as `resources`."""
+    """-T, -M, --device, --base: one `Resources` as `resources`."""
 
     @wraps(command)
-    def wrapped(*, threads: int | None, memory: int | None, device: str, **rest: Any) -> int:
-        return command(resources=Resources(threads or _usable_cores(), memory, device), **rest)
+    def wrapped(
+        *,
+        threads: int | None,
+        memory: int | None,
+        device: str,
+        base_names: tuple[str, ...],
+        **rest: Any,
+    ) -> int:
+        resources = Resources(threads or _usable_cores(), memory, device)
+        if base_names:
+            context = resources.context(Progress(lambda text: None))
+            resources = replace(resources, bases=open_bases(base_names, context))
+        return command(resources=resources, **rest)
 
     count = click.IntRange(min=0, max=1024)
     return _apply(
@@ -254,6 +267,14 @@ def resource_options(command: Command) -> Command:
             default="auto",
             help="Where neural methods compute.",
             show_default=True,
+        ),
+        click.option(
+            "--base",
+            "base_names",
+            multiple=True,
+            type=click.Path(readable=False),
+            metavar="FILE",
+            help="Take differences to FILE, plain or an archive; its own base comes next.",
         ),
     )
 

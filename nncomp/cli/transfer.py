@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from nncomp.api import Result
+    from nncomp.cli.bases import Bases
     from nncomp.cli.console import Console
     from nncomp.cli.options import Output
 
@@ -204,6 +205,7 @@ def convert(
     console: Console,
     target_of: Callable[[Path], Path],
     work: Callable[[Source, BinaryIO], Result],
+    bases: Bases,
 ) -> None:
     """Read one input, write its output, and keep the promises about both.
 
@@ -213,22 +215,25 @@ def convert(
         console: Gets the summary.
         target_of: Derives the output's name from the input's.
         work: Reads the source and writes the sink.
+        bases: Are neither replaced nor removed.
     """
     start = time.perf_counter()
     with open_input(name, special=output.force or output.stdout or bool(output.target)) as source:
-        with _open_output(source, output, target_of) as (sink, published):
+        with _open_output(source, output, target_of, bases) as (sink, published):
             result = work(source, sink)
         if output.remove and source.path is not None:
-            if published:
-                source.path.unlink()  # a link, where the user named a link
-            else:
+            if not published:
                 console.warn(source.name, "kept: its output is not a regular file")
+            elif bases.have(source.path):
+                console.warn(source.name, "kept: it is one of the bases")
+            else:
+                source.path.unlink()  # a link, where the user named a link
     console.info(summary(source.name, result, time.perf_counter() - start))
 
 
 @contextmanager
 def _open_output(
-    source: Source, output: Output, target_of: Callable[[Path], Path]
+    source: Source, output: Output, target_of: Callable[[Path], Path], bases: Bases
 ) -> Iterator[tuple[BinaryIO, bool]]:
     """Open where the result goes, and say whether it becomes a regular file at the end."""
     if output.stdout or (source.path is None and output.target is None):
@@ -240,6 +245,7 @@ def _open_output(
     path = Path(output.target) if output.target else target_of(source.path or Path())
     if source.status is not None and files.same_file(source.status, path):
         raise FileError("input and output are the same file")
+    bases.refuse_output(path)
     like = source.status if source.path else None
     published = not files.writes_directly(path)
     with files.atomic_output(path, overwrite=output.force, like=like) as sink:
