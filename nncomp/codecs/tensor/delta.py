@@ -23,10 +23,14 @@ class BaseTensors:
     Args:
         base: A file of tensors of a known format, or any bytes: then what has no name is
             compared with what is at the same place.
+
+    Attributes:
+        size: Of the base, in bytes.
     """
 
     def __init__(self, base: Base) -> None:
         self._base = base
+        self.size = base.size
         self._tensors: dict[str, Tensor] = {}
         with base.file() as file:
             try:
@@ -36,6 +40,8 @@ class BaseTensors:
 
     def start_of(self, segment: Segment, position: int, done: int) -> int | None:
         """Offset in the base of what corresponds to the start of a segment, or None.
+
+        The base may end before what corresponds to the end of the segment.
 
         Args:
             segment: From the stream; its size is what is left of it, None if not known.
@@ -48,8 +54,7 @@ class BaseTensors:
             return tensor.start if same and tensor.strides is None else None
         if segment.name is not None and self._tensors:
             return None
-        left = segment.size if segment.size is not None else 1
-        return position if position + done + left <= self._base.size else None
+        return position if position + done < self.size else None
 
     def changes(self, offset: int, sample: bytes, width: int) -> bytes:
         """A sample minus what the base has at `offset`, as integers of `width` bytes."""

@@ -88,6 +88,10 @@ class Loss:
 
     def round(self, x: Array, dtype: str) -> Array:
         """Bit patterns of a type, rounded."""
+        with np.errstate(all="ignore"):  # what is no number, or not after this, is kept
+            return self._round(x, dtype)
+
+    def _round(self, x: Array, dtype: str) -> Array:
         _, mantissa = _TYPES[dtype]
         if self.absolute:
             y = _to_grid(x, dtype, self.absolute)
@@ -96,7 +100,8 @@ class Loss:
             # Half a unit of the last of n kept bits is 2^-(n + 1) of the value or less.
             kept = max(0, math.ceil(-math.log2(self.relative)) - 1)
             y = _shorten(x, mantissa, kept)
-            bound = self.relative * np.abs(_values(x, dtype))
+            # The product may have been rounded up; the number below it was not.
+            bound = np.nextafter(self.relative * np.abs(_values(x, dtype)), 0)
             good = _finite(y, dtype) & (_error(x, y, dtype) <= bound)
         else:
             y = _shorten(x, mantissa, self.bits)
@@ -129,17 +134,15 @@ def _finite(x: Array, dtype: str) -> Array:
 
 def _error(x: Array, y: Array, dtype: str) -> Array:
     """|y - x|, which is exact: y is x with fewer bits, so that the difference is a float64."""
-    with np.errstate(invalid="ignore"):  # infinity minus infinity is no error here
-        error: Array = np.abs(_values(y, dtype) - _values(x, dtype))
+    error: Array = np.abs(_values(y, dtype) - _values(x, dtype))
     return error
 
 
 def _to_grid(x: Array, dtype: str, bound: float) -> Array:
     step = 2.0 ** math.floor(math.log2(2 * bound))
     values = _values(x, dtype)
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is kept as it was
-        rounded = np.rint(values / step) * step + 0.0  # + 0.0: no negative zeros
-        return _patterns(rounded, dtype)
+    rounded = np.rint(values / step) * step + 0.0  # + 0.0: no negative zeros
+    return _patterns(rounded, dtype)
 
 
 def _shorten(x: Array, mantissa: int, kept: int) -> Array:

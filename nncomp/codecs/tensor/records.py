@@ -6,6 +6,7 @@ so that threads never change what is written.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -71,11 +72,13 @@ class _Decision:
         piece: The piece to make of them, but for its size.
         lasts: For how many bytes.
         lead: Bytes before the first element.
+        step: Bytes that its pieces have whole multiples of, but for the last.
     """
 
     piece: Piece
     lasts: int
     lead: int = 0
+    step: int = 1
 
 
 def cut(
@@ -124,10 +127,10 @@ def _next_piece(decision: _Decision, have: int, done: int, *, goes_on: bool) -> 
     if decision.lead:
         lead, decision.lead = min(decision.lead, have), 0
         return Piece(lead, BYTEWISE)
-    unit = decision.piece.layout.unit
-    size = min(have, decision.lasts - decision.lasts % unit or unit)
+    step = decision.step
+    size = min(have, decision.lasts - decision.lasts % step or step)
     if goes_on or size < have:
-        size -= size % unit
+        size -= size % step
     if not size:
         return None
     decision.lasts = max(0, decision.lasts - size)
@@ -149,25 +152,37 @@ def _decide(
     """
     dtype = segment.dtype
     share = _SAMPLE if segment.size is None else segment.size // _SAMPLE_SHARE
-    sample = window.peek(min(_SAMPLE, share)) if options.probing or dtype is None else b""
-    if dtype == BYTES and not options.groups:
-        return _Decision(Piece(0, BYTEWISE, (True,)), _EVERY)
+    looking = options.probing or dtype is None or base is not None
+    sample = window.peek(min(_SAMPLE, share)) if looking else b""
+    lead, lasts = 0, _EVERY
     if dtype is None and not options.groups:
         layout, lead = find_layout(sample)
         lasts = _EVERY_UNKNOWN
     else:
-        layout, lead = layout_of(dtype or BYTES, groups=options.groups, sign=options.sign), 0
-        lasts = _EVERY
-    floats = dtype.name if dtype is not None and dtype.kind == "float" else None
-    piece = Piece(0, layout, floats=floats)
+        layout = layout_of(dtype or BYTES, groups=options.groups, sign=options.sign)
+    floats = dtype if dtype is not None and dtype.kind == "float" else None
+    # Pieces begin with a whole element, whatever it is cut into: elements are rounded.
+    step = math.lcm(layout.unit, floats.unit) if floats else layout.unit
+    piece = Piece(0, layout, floats=floats.name if floats else None)
+    if base is not None and not lead and layout.numeric:
+        start = base.start_of(segment, window.position - done, done)
+        room = 0 if start is None else (base.size - start - done) // step * step
+        if start is not None and _changed_little(sample[:room], base, start + done, layout):
+            difference = replace(piece, layout=Layout(ZIGZAG, layout.width), base=start)
+            return _Decision(difference, min(lasts, room), 0, step)
+    if dtype == BYTES and not options.groups:
+        return _Decision(replace(piece, repeats=(True,)), lasts, 0, step)
     if not options.probing or len(sample) < layout.unit:
-        return _Decision(piece, lasts, lead)
-    planes = planes_of(sample, layout, lead)
-    start = None if base is None else base.start_of(segment, window.position - done, done)
-    if base is not None and start is not None and layout.numeric and not lead:
-        changed = base.changes(start + done, sample, layout.width)
-        difference = Layout(ZIGZAG, layout.width)
-        if cost(planes_of(changed, difference)) < cost(planes):
-            return _Decision(replace(piece, layout=difference, base=start), lasts)
+        return _Decision(piece, lasts, lead, step)
+    repeats = repeating(planes_of(sample, layout, lead))
     palette = few_values(sample[lead:], layout)
-    return _Decision(replace(piece, repeats=repeating(planes), palette=palette), lasts, lead)
+    return _Decision(replace(piece, repeats=repeats, palette=palette), lasts, lead, step)
+
+
+def _changed_little(sample: bytes, base: BaseTensors, offset: int, layout: Layout) -> bool:
+    """Whether the difference of a sample to what the base has there takes less than itself."""
+    if len(sample) < layout.width:
+        return False
+    changes = base.changes(offset, sample, layout.width)
+    difference = Layout(ZIGZAG, layout.width)
+    return cost(planes_of(changes, difference)) < cost(planes_of(sample, layout))
