@@ -214,15 +214,18 @@ class _Decoder:
 
     def _decode(self, payload: Cursor, size: int) -> Buffer:
         functions = self._speed.ops(size)
-        parts: list[Array] = []
-        left = size
-        while left:
-            for part in decode_segment(payload, left, self._base, functions):
-                parts.append(part)
-                left -= len(part)
-        if payload.left:
+        whole: Array | None = None
+        done = 0
+        while done < size:
+            for part in decode_segment(payload, size - done, self._base, functions):
+                if whole is None:
+                    whole = part if len(part) == size else np.empty(size, np.uint8)
+                # At once: a hostile payload may have millions of segments.
+                if whole is not part:
+                    whole[done : done + len(part)] = part
+                done += len(part)
+        if whole is None or payload.left:
             raise CorruptError("a payload goes on behind its last segment")
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return whole.data
 
 
