@@ -186,7 +186,7 @@ class _Zstd(_GeneralCodec):
         ).estimated_compression_context_size()
         return self.memory(params) + tables + ((1 << long) >> _LONG_TABLE_SHIFT)
 
-    def encoder(self, params: Params) -> Callable[[Buffer], bytes | None]:
+    def encoder(self, params: Params) -> Callable[[Buffer], bytes]:
         library_params = _library_params(params, search_long=bool(params["long"]))
         local = threading.local()  # a compressor works for one thread at a time
 
@@ -231,7 +231,7 @@ class _Lz4(_GeneralCodec):
     )
     errors = (lz4.block.LZ4BlockError,)
 
-    def encoder(self, params: Params) -> Callable[[Buffer], bytes | None]:
+    def encoder(self, params: Params) -> Callable[[Buffer], bytes]:
         level = int(params["level"])
 
         def encode(raw: Buffer) -> bytes:
@@ -253,7 +253,7 @@ class _Snappy(_GeneralCodec):
     codec_id = 3
     errors = (snappy.UncompressError,)
 
-    def encoder(self, params: Params) -> Callable[[Buffer], bytes | None]:
+    def encoder(self, params: Params) -> Callable[[Buffer], bytes]:
         def encode(raw: Buffer) -> bytes:
             payload: bytes = snappy.compress(raw)
             return payload[len(_snappy_length(len(raw))) :]

@@ -18,12 +18,13 @@ Importing this module loads no numba; decorating a function does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
-__all__ = ["inline", "kernel", "on_compile"]
+__all__ = ["announced", "inline", "kernel", "on_compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,6 +70,24 @@ def inline(function: F) -> F:
         function: As for `kernel`; small, since each call is a copy of it.
     """
     return cast("F", _njit(forceinline=True)(function))
+
+
+@contextmanager
+def announced(notice: Callable[[str], None]) -> Iterator[None]:
+    """Say once that kernels are being compiled, if they are while this lasts."""
+    global on_compile  # numba calls back from anywhere in the process
+    before, said = on_compile, list[str]()
+
+    def announce(kernel: str) -> None:
+        if not said:
+            notice("compiling kernels, at first use only")
+        said.append(kernel)
+
+    on_compile = announce
+    try:
+        yield
+    finally:
+        on_compile = before
 
 
 def _njit(**options: bool) -> Any:

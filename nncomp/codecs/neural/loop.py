@@ -212,19 +212,11 @@ def choose_device(name: str) -> torch.device:
 def granted(context: Context) -> Iterator[None]:
     """Use what the context grants while a block is coded; restored afterwards."""
     keep_freed_memory()
-    before, torch_threads, hook = allow(context.threads), torch.get_num_threads(), jit.on_compile
+    before, torch_threads = allow(context.threads), torch.get_num_threads()
     torch.set_num_threads(1)
-    announced: list[str] = []
-
-    def announce(kernel: str) -> None:
-        if not announced:
-            context.notice("compiling kernels, at first use only")
-        announced.append(kernel)
-
-    jit.on_compile = announce
     try:
-        yield
+        with jit.announced(context.notice):
+            yield
     finally:
         allow(before)
         torch.set_num_threads(torch_threads)
-        jit.on_compile = hook

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
@@ -44,8 +45,14 @@ UNSIGNED: dict[int, np.dtype[Any]] = {
 _TOP = 16  # the bits that are rotated: sign, exponent and what is left of two bytes
 
 
+Literals: TypeAlias = Callable[[Array], bytes | None]
+"""What `coding.literals.encode_literals` is."""
+
+
 class Ops(Protocol):
     """The functions of this module, wherever they come from."""
+
+    literals: Literals | None
 
     def rotate(self, x: Array, out: Array) -> None: ...  # noqa: D102 - see below
     def unrotate(self, x: Array, out: Array) -> None: ...  # noqa: D102
@@ -53,6 +60,9 @@ class Ops(Protocol):
     def unzigzag(self, x: Array, out: Array) -> None: ...  # noqa: D102
     def split(self, x: Array, planes: Array) -> None: ...  # noqa: D102
     def join(self, planes: list[Array], out: Array) -> None: ...  # noqa: D102
+
+
+literals = None  # there is no such coder in NumPy; Zstandard itself serves as one
 
 
 def rotate(x: Array, out: Array) -> None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nncomp.coding.jit import kernel
+from nncomp.coding.literals import encode_literals as literals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nncomp.codecs.tensor.arrays import Array
 
-__all__ = ["join", "rotate", "split", "unrotate", "unzigzag", "zigzag"]
+__all__ = ["join", "literals", "rotate", "split", "unrotate", "unzigzag", "zigzag"]
 
 
 @kernel

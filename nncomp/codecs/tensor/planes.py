@@ -32,7 +32,7 @@ from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
     from nncomp.codecs.base import Buffer
-    from nncomp.codecs.tensor.arrays import Array
+    from nncomp.codecs.tensor.arrays import Array, Literals
     from nncomp.codecs.tensor.cursor import Cursor
 
 __all__ = [
@@ -85,10 +85,13 @@ class PlaneCoder:
 
     Args:
         settings: How hard it tries.
+        literals: `coding.literals.encode_literals` where compiled code is used: faster than
+            the library, and a little smaller.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, literals: Literals | None) -> None:
         self._settings = settings
+        self._literals = literals
         self._local = threading.local()  # a compressor works for one thread at a time
         self._lz4 = LZ4.encoder({"level": max(0, min(settings.level, 12))})
         self._snappy = SNAPPY.encoder({})
@@ -127,7 +130,8 @@ class PlaneCoder:
             return _sized(ZSTD, pack_frame(self._compressor("zstd"), plane.data))
         if order0(counts) > 8 * self._settings.threshold:
             return None
-        return _sized(ZSTD, pack_frame(self._compressor("huffman"), plane.data))
+        frame = self._literals(plane) if self._literals else None
+        return _sized(ZSTD, frame or pack_frame(self._compressor("huffman"), plane.data))
 
     def _sparse(self, plane: Array, common: int) -> list[Buffer]:
         """A bit for each byte that is not `common`, and these bytes."""
@@ -214,9 +218,7 @@ def order0(counts: Array) -> float:
     return float(plain + (len(seen) - 1) / (2 * total * np.log(2)))
 
 
-def _sized(method: int, coded: bytes | None) -> list[Buffer]:
-    if coded is None:
-        raise RuntimeError("a library coded nothing")
+def _sized(method: int, coded: bytes) -> list[Buffer]:
     return [bytes([method]) + pack_varint(len(coded)), coded]
 
 

@@ -42,8 +42,8 @@ _LEVEL = 1
 
 def planes_of(sample: bytes, layout: Layout, start: int = 0) -> list[Array]:
     """The planes of what whole elements there are from `start` on."""
-    whole = (len(sample) - start) // layout.unit * layout.unit
-    raw = np.frombuffer(sample, np.uint8, whole, start)
+    whole = max(0, len(sample) - start) // layout.unit * layout.unit
+    raw = np.frombuffer(sample, np.uint8)[start : start + whole]
     if layout.numeric:
         raw = np.frombuffer(raw.tobytes(), UNSIGNED[layout.width])
     return (split_planes(layout, raw, ops(compiled=False)) if whole else None) or []
@@ -59,6 +59,8 @@ def find_layout(sample: bytes) -> tuple[Layout, int]:
 
     Text and the like, for which matches do better than any layout, is `BYTEWISE`.
     """
+    if not sample:
+        return BYTEWISE, 0
     plain = cost(planes_of(sample, BYTEWISE))
     best, phase, least = BYTEWISE, 0, _GAIN * plain
     for layout in _CANDIDATES:

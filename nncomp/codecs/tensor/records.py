@@ -104,7 +104,7 @@ def cut(
                 yield Record(window.take(), pieces)
                 pieces, room = [], options.block
                 continue
-            pieces.append(piece)
+            _append(pieces, piece)
             window.advance(piece.size)
             done += piece.size
             room -= piece.size
@@ -113,6 +113,13 @@ def cut(
                 pieces, room = [], options.block
     if pieces:
         yield Record(window.take(), pieces)
+
+
+def _append(pieces: list[Piece], piece: Piece) -> None:
+    """Add a piece; bytes that are no numbers go on where such bytes end."""
+    if pieces and piece.layout == BYTEWISE and replace(pieces[-1], size=piece.size) == piece:
+        piece = replace(piece, size=piece.size + pieces.pop().size)
+    pieces.append(piece)
 
 
 def _next_piece(decision: _Decision, have: int, done: int, *, goes_on: bool) -> Piece | None:

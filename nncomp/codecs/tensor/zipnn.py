@@ -25,6 +25,7 @@ from nncomp.codecs.tensor.dtypes import BYTES, DTYPES
 from nncomp.codecs.tensor.planes import PlaneCoder, Settings
 from nncomp.codecs.tensor.records import Options, Record, cut
 from nncomp.codecs.tensor.segments import decode_segment, encode_piece
+from nncomp.coding.jit import announced
 from nncomp.errors import CorruptError, MissingBaseError
 from nncomp.memory import keep_freed_memory
 
@@ -38,8 +39,8 @@ __all__ = ["ZIPNN"]
 
 _MIB = 1 << 20
 _BLOCK_MIN, _BLOCK_MAX = 64 << 10, 64 * _MIB
-# Loading the compiled functions takes as long as NumPy takes for so many bytes.
-_COMPILED_FROM = 16 * _MIB
+# Loading the compiled functions takes longer than NumPy takes for records of small content.
+_COMPILED_FROM = 256 << 10
 # Payload, planes, joined elements, the record; what libraries take.
 _BUFFERS = 6
 _LIBRARY_ERRORS = (zstandard.ZstdError, lz4.block.LZ4BlockError, snappy.UncompressError)
@@ -123,21 +124,23 @@ class _Zipnn:
             probing=params["backend"] == "auto",
         )
         base = _base(params, context)
-        encoder = _Encoder(params, base)
         records = cut(chunks, options, BaseTensors(base) if base else None)
         threads = threads_within(context, self.memory(params))
-        for block in map_in_order(encoder.encode, records, threads):
-            context.progress(block.raw_size)
-            yield block
+        with announced(context.notice):
+            encoder = _Encoder(params, base)
+            for block in map_in_order(encoder.encode, records, threads):
+                context.progress(block.raw_size)
+                yield block
 
     def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
         """One buffer for each block."""
         keep_freed_memory()
-        decoder = _Decoder(_base(params, context))
-        threads = threads_within(context, self.memory(params))
-        for raw in map_in_order(decoder.decode, blocks, threads):
-            context.progress(len(raw))
-            yield raw
+        with announced(context.notice):
+            decoder = _Decoder(params, _base(params, context))
+            threads = threads_within(context, self.memory(params))
+            for raw in map_in_order(decoder.decode, blocks, threads):
+                context.progress(len(raw))
+                yield raw
 
 
 def _base(params: Params, context: Context) -> Base | None:
@@ -162,16 +165,9 @@ def _base(params: Params, context: Context) -> Base | None:
     return context.base
 
 
-class _Speed:
-    """Chooses the functions: those of NumPy until loading the compiled ones pays."""
-
-    def __init__(self) -> None:
-        self._done = 0
-
-    def ops(self, size: int) -> Ops:
-        """The functions for the next `size` bytes; that threads may lose counts is no matter."""
-        self._done += size
-        return ops(compiled=self._done > _COMPILED_FROM)
+def _ops(params: Params) -> Ops:
+    """The functions to use; by the parameters alone, so that the same archive comes out."""
+    return ops(compiled=int(params["block"]) >= _COMPILED_FROM)
 
 
 class _Encoder:
@@ -180,19 +176,19 @@ class _Encoder:
     def __init__(self, params: Params, base: Base | None) -> None:
         self._base = base
         self._loss = lossy.Loss.of(params)
-        self._speed = _Speed()
-        self._coder = PlaneCoder(
-            Settings(str(params["backend"]), int(params["level"]), float(params["threshold"]))
+        self._ops = _ops(params)
+        settings = Settings(
+            str(params["backend"]), int(params["level"]), float(params["threshold"])
         )
+        self._coder = PlaneCoder(settings, self._ops.literals)
 
     def encode(self, record: Record) -> Block:
         raw = self._loss.apply(record) if self._loss else record.raw
-        functions = self._speed.ops(len(raw))
         parts: list[Buffer] = []
         start = 0
         for piece in record.pieces:
             content = raw[start : start + piece.size]
-            parts += encode_piece(content, piece, self._base, self._coder, functions)
+            parts += encode_piece(content, piece, self._base, self._coder, self._ops)
             start += piece.size
         return Block(len(raw), b"".join(parts), raw)
 
@@ -200,9 +196,9 @@ class _Encoder:
 class _Decoder:
     """Decodes records; one object serves many threads."""
 
-    def __init__(self, base: Base | None) -> None:
+    def __init__(self, params: Params, base: Base | None) -> None:
         self._base = base
-        self._speed = _Speed()
+        self._ops = _ops(params)
 
     def decode(self, block: Block) -> Buffer:
         if block.payload is None:
@@ -213,11 +209,10 @@ class _Decoder:
             raise CorruptError(f"a plane cannot be decoded: {error}") from error
 
     def _decode(self, payload: Cursor, size: int) -> Buffer:
-        functions = self._speed.ops(size)
         whole: Array | None = None
         done = 0
         while done < size:
-            for part in decode_segment(payload, size - done, self._base, functions):
+            for part in decode_segment(payload, size - done, self._base, self._ops):
                 if whole is None:
                     whole = part if len(part) == size else np.empty(size, np.uint8)
                 # At once: a hostile payload may have millions of segments.

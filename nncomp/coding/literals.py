@@ -1,0 +1,283 @@
+"""Zstandard frames of Huffman-coded literals alone, made by compiled code.
+
+A frame with no sequences is a Huffman coder that every Zstandard decoder decodes: RFC 8878,
+sections 3.1.1.3 (compressed blocks) and 4.2 (Huffman coding). Nothing is searched for,
+nothing is copied, and no bits go to matches that happen by chance.
+
+    frame without header = block+
+    block = u24 (last | type << 1 | size << 3), then for a compressed one:
+            literals header, [tree description], sizes of streams 1 to 3, four streams, 00
+
+A stream is written from its last symbol to its first, low bits first, and ends with a 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from nncomp.coding.huffman_tree import TREE_MAX, put_tree
+from nncomp.coding.jit import inline, kernel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+
+__all__ = ["encode_literals"]
+
+_BLOCK = 128 << 10  # a block of a frame has no more content
+_BITS_MAX = 11  # of a code, as the format limits it for literals
+_RAW, _RLE, _COMPRESSED = 0, 1, 2
+_TREE, _TREELESS = 2, 3  # types of literals
+_TREE_SIZE = 32  # bytes that a tree takes, more or less
+_NO_CODE = 1 << 60  # bits that a block takes with a table which lacks a symbol of it
+# Per block: its header, that of the literals, the tree, jump table, end; stream ends.
+_OVERHEAD = 3 + 5 + TREE_MAX + 6 + 1 + 4 * 8
+
+
+def encode_literals(plane: Array) -> bytes | None:
+    """A frame, without its header, that decodes to `plane`; None if there is none.
+
+    Args:
+        plane: uint8, contiguous, not empty.
+    """
+    blocks = -(-len(plane) // _BLOCK)
+    out = np.empty(2 * len(plane) + blocks * _OVERHEAD, np.uint8)
+    size = _encode_frame(plane, out)
+    return out[:size].tobytes() if size else None
+
+
+@kernel
+def _encode_frame(x: Array, out: Array) -> int:
+    """Size of the frame in `out`; 0 if a tree cannot be told."""
+    words = np.empty(_BLOCK // 32 * _BITS_MAX // 8 + 2, np.uint64)
+    counts = np.empty(256, np.int64)
+    lengths = np.zeros(256, np.int64)
+    before = np.zeros(256, np.int64)  # lengths of the table that the decoder has
+    known = False
+    at = 0
+    for start in range(0, len(x), _BLOCK):
+        block = x[start : start + _BLOCK]
+        last = start + _BLOCK >= len(x)
+        _count(block, counts)
+        if counts.max() == len(block):
+            at = _block_header(out, at, last, _RLE, len(block))
+            out[at] = block[0]
+            at += 1
+            continue
+        _code_lengths(counts, lengths)
+        reuse = known and _bits(counts, before) <= _bits(counts, lengths) + 8 * _TREE_SIZE
+        if not reuse:
+            before[:] = lengths
+        size = _literals(block, before, reuse, words, out, at + 3)
+        if not size:
+            return 0
+        if size < len(block):
+            _block_header(out, at, last, _COMPRESSED, size)
+            at += 3 + size
+            known = True
+        else:
+            at = _block_header(out, at, last, _RAW, len(block))
+            out[at : at + len(block)] = block
+            at += len(block)
+            known = known and reuse
+    return at
+
+
+@inline
+def _block_header(out: Array, at: int, last: bool, kind: int, size: int) -> int:
+    """Where the block goes on."""
+    _put(out, at, 3, int(last) | kind << 1 | size << 3)
+    return at + 3
+
+
+@inline
+def _put(out: Array, at: int, size: int, value: int) -> None:
+    for i in range(size):
+        out[at + i] = np.uint8(value >> 8 * i & 255)
+
+
+@inline
+def _count(x: Array, counts: Array) -> None:
+    """How often each symbol is in `x`; four tables, since one would wait for itself."""
+    parts = np.zeros((4, 256), np.uint32)
+    a, b, c, d = parts[0], parts[1], parts[2], parts[3]
+    whole = len(x) // 4 * 4
+    for i in range(0, whole, 4):
+        a[x[i]] += np.uint32(1)
+        b[x[i + 1]] += np.uint32(1)
+        c[x[i + 2]] += np.uint32(1)
+        d[x[i + 3]] += np.uint32(1)
+    for i in range(whole, len(x)):
+        a[x[i]] += np.uint32(1)
+    for s in range(256):
+        counts[s] = a[s] + b[s] + c[s] + d[s]
+
+
+@inline
+def _bits(counts: Array, lengths: Array) -> int:
+    """Bits that these symbols take with codes of these lengths."""
+    total = 0
+    for s in range(256):
+        if counts[s] and not lengths[s]:
+            return _NO_CODE
+        total += counts[s] * lengths[s]
+    return total
+
+
+@inline
+def _code_lengths(counts: Array, lengths: Array) -> None:
+    """Huffman's lengths (two queues over the sorted counts), limited to `_BITS_MAX`."""
+    order = np.argsort(counts[:256])
+    used = 0
+    while used < 256 and counts[order[256 - 1 - used]] > 0:
+        used += 1
+    leaves = order[256 - used :]
+    weight = np.empty(2 * used, np.int64)
+    parent = np.zeros(2 * used, np.int64)
+    for i in range(used):
+        weight[i] = counts[leaves[i]]
+    leaf, node = 0, used
+    for new in range(used, 2 * used - 1):
+        weight[new] = 0
+        for _ in range(2):
+            if leaf < used and (node >= new or weight[leaf] <= weight[node]):
+                take = leaf
+                leaf += 1
+            else:
+                take = node
+                node += 1
+            weight[new] += weight[take]
+            parent[take] = new
+    depth = np.zeros(2 * used, np.int64)
+    for i in range(2 * used - 3, -1, -1):
+        depth[i] = depth[parent[i]] + 1
+    lengths[:] = 0
+    for i in range(used):
+        lengths[leaves[i]] = min(depth[i], _BITS_MAX)
+    _make_complete(leaves, lengths)
+
+
+@inline
+def _make_complete(leaves: Array, lengths: Array) -> None:
+    """Change lengths, of the rarest symbols first, until the codes fill all of the space."""
+    excess = -(1 << _BITS_MAX)
+    for s in leaves:
+        excess += 1 << _BITS_MAX - lengths[s]
+    while excess > 0:
+        longest = 0
+        for s in leaves:
+            if lengths[s] < _BITS_MAX:
+                longest = max(longest, lengths[s])
+        for s in leaves:
+            if lengths[s] == longest and excess > 0:
+                excess -= 1 << _BITS_MAX - longest - 1
+                lengths[s] += 1
+                if longest < _BITS_MAX - 1:
+                    break
+    while excess < 0:
+        for i in range(len(leaves) - 1, -1, -1):
+            s = leaves[i]
+            gain = 1 << _BITS_MAX - lengths[s]
+            if gain <= -excess:
+                lengths[s] -= 1
+                excess += gain
+                break
+
+
+@inline
+def _literals(x: Array, lengths: Array, reuse: bool, words: Array, out: Array, at: int) -> int:
+    """Write the content of a compressed block; its size, or 0 if the tree cannot be told."""
+    start = at
+    wide = len(x) >= 1 << 14
+    at += 5 if wide else 4
+    if not reuse:
+        at = put_tree(lengths, out, at)
+        if not at:
+            return 0
+    jump = at
+    at += 6
+    codes = _codes(lengths)
+    part = (len(x) + 3) // 4
+    for k in range(4):
+        size = _stream(x[k * part : min((k + 1) * part, len(x))], codes, words, out, at)
+        if k < 3:
+            _put(out, jump + 2 * k, 2, size)
+        at += size
+    coded = at - start - (5 if wide else 4)
+    kind = _TREELESS if reuse else _TREE
+    if wide:
+        _put(out, start, 5, kind | 3 << 2 | len(x) << 4 | coded << 22)
+    else:
+        _put(out, start, 4, kind | 2 << 2 | len(x) << 4 | coded << 18)
+    out[at] = 0  # no sequences
+    return at + 1 - start
+
+
+@inline
+def _codes(lengths: Array) -> Array:
+    """For each symbol its code above its length in the low four bits; the longest codes first."""
+    codes = np.zeros(256, np.uint64)
+    ranks = np.zeros(_BITS_MAX + 2, np.int64)
+    for s in range(256):
+        ranks[lengths[s]] += 1
+    value = 0
+    for size in range(_BITS_MAX, 0, -1):
+        following = value + ranks[size] >> 1
+        ranks[size] = value
+        value = following
+    for s in range(256):
+        if lengths[s]:
+            codes[s] = ranks[lengths[s]] << 4 | lengths[s]
+            ranks[lengths[s]] += 1
+    return codes
+
+
+@inline
+def _stream(x: Array, codes: Array, words: Array, out: Array, at: int) -> int:
+    """Write one stream; its size. Four symbols at a time: at most 44 bits."""
+    low = np.uint64(15)
+    four = np.uint64(4)
+    full = np.uint64(64)
+    held = np.uint64(0)
+    filled = np.uint64(0)
+    count = 0
+    i = len(x)
+    while i >= 4:
+        a, b, c, d = codes[x[i - 1]], codes[x[i - 2]], codes[x[i - 3]], codes[x[i - 4]]
+        size_a, size_b, size_c = a & low, b & low, c & low
+        pair = a >> four | (b >> four) << size_a
+        other = c >> four | (d >> four) << size_c
+        first = size_a + size_b
+        group = pair | other << first
+        size = first + size_c + (d & low)
+        held |= group << filled
+        filled += size
+        if filled >= full:
+            words[count] = held
+            count += 1
+            filled -= full
+            held = group >> (size - filled)
+        i -= 4
+    bits = filled
+    while i > 0:
+        i -= 1
+        code = codes[x[i]]
+        size = code & low
+        held |= code >> four << bits
+        if bits + size >= full:
+            words[count] = held
+            count += 1
+            held = code >> four >> (full - bits) if bits + size > full else np.uint64(0)
+            bits = bits + size - full
+        else:
+            bits += size
+    words[count] = held | np.uint64(1) << bits
+    size_out = 8 * count + int(bits) // 8 + 1
+    octets = words.view(np.uint8)
+    target = out[at : at + size_out]
+    for k in range(len(target)):
+        target[k] = octets[k]
+    return size_out
