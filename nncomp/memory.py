@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -40,30 +40,47 @@ def keep_freed_memory() -> None:
 
 
 class NewBytes:
-    """A `bytes` object that is filled before anybody else sees it.
+    """A `bytes` object that is filled before anybody else sees it, as C extensions do it.
 
     Attributes:
         view: Its memory, to be written to; not initialised.
 
     Args:
-        size: How many bytes.
+        size: How many bytes; it can be made shorter in the end.
     """
 
     def __init__(self, size: int) -> None:
-        create = ctypes.pythonapi.PyBytes_FromStringAndSize
-        create.restype, create.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_ssize_t]
-        address = ctypes.pythonapi.PyBytes_AsString
-        address.restype, address.argtypes = ctypes.c_void_p, [ctypes.py_object]
-        self._bytes: bytes = create(None, size)
-        start: int = address(self._bytes)
+        create, address = ctypes.pythonapi.PyBytes_FromStringAndSize, _api("PyBytes_AsString")
+        create.restype, create.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_ssize_t]
+        # As a pointer: an object with a second reference cannot be resized.
+        self._pointer = ctypes.c_void_p(create(None, size))
+        start: int = address(self._pointer)
         if size >= _HUGE:
             _ask_for_huge_pages(start, size)
         self.view = memoryview((ctypes.c_ubyte * size).from_address(start)).cast("B")
 
-    def finish(self) -> bytes:
-        """The object; its memory must not be written to any more."""
+    def finish(self, size: int) -> bytes:
+        """The object with its first `size` bytes; its memory must not be used any more."""
         self.view.release()
-        return self._bytes
+        pointer, self._pointer = self._pointer, ctypes.c_void_p()
+        resize = ctypes.pythonapi._PyBytes_Resize
+        resize.restype, resize.argtypes = ctypes.c_int, [ctypes.c_void_p, ctypes.c_ssize_t]
+        if resize(ctypes.byref(pointer), size):
+            raise MemoryError("a result cannot be made shorter")
+        value: bytes = ctypes.cast(pointer, ctypes.py_object).value
+        _api("Py_DecRef")(pointer)  # `value` has a reference of its own
+        return value
+
+    def __del__(self) -> None:
+        if self._pointer:
+            _api("Py_DecRef")(self._pointer)
+
+
+def _api(name: str) -> Any:
+    """A function of Python's C interface that takes an object and gives an address or nothing."""
+    function = getattr(ctypes.pythonapi, name)
+    function.restype, function.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    return function
 
 
 def _ask_for_huge_pages(start: int, size: int) -> None:
@@ -86,20 +103,16 @@ class Scratch:
     """
 
     def __init__(self, size: int) -> None:
-        # Private, where there is a choice: shared memory gets no huge pages.
-        private = {"flags": mmap.MAP_PRIVATE} if hasattr(mmap, "MAP_PRIVATE") else {}
-        self._map = mmap.mmap(-1, max(1, size), **private)
-        if size >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
-            self._map.madvise(mmap.MADV_HUGEPAGE)
+        self._bytes = NewBytes(size)
+        self._size = 0
 
     def write(self, data: Buffer, /) -> int:
         """Append."""
-        return self._map.write(data)
+        end = self._size + len(data)
+        self._bytes.view[self._size : end] = data
+        self._size = end
+        return len(data)
 
     def getvalue(self) -> bytes:
-        """Everything that was written."""
-        size = self._map.tell()
-        out = NewBytes(size)
-        with memoryview(self._map) as view:
-            out.view[:] = view[:size]
-        return out.finish()
+        """Everything that was written; nothing can be written after it."""
+        return self._bytes.finish(self._size)

@@ -6,7 +6,6 @@ import io
 import os
 import threading
 import weakref
-import weakref
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +71,6 @@ class _FileBase:
         self._source = source
         self._lock = threading.Lock()
         self._reader = self.file()
-        weakref.finalize(self, self._reader.close)
         weakref.finalize(self, self._reader.close)  # nobody else knows when it was read last
         self.size = self._reader.seek(0, io.SEEK_END)
 

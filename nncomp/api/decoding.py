@@ -106,7 +106,7 @@ class _BoundedBytes:
 
     def getvalue(self) -> bytes:
         if self._fixed is not None and self._size == len(self._fixed.view):
-            return self._fixed.finish()
+            return self._fixed.finish(self._size)
         self._grow()
         return self._grown.getvalue()
 

@@ -199,10 +199,10 @@ def _literals(x: Array, lengths: Array, reuse: bool, words: Array, out: Array, a
             return 0
     jump = at
     at += 6
-    codes = _codes(lengths)
+    codes, sizes = _codes(lengths), lengths.astype(np.uint8)
     part = (len(x) + 3) // 4
     for k in range(4):
-        size = _stream(x[k * part : min((k + 1) * part, len(x))], codes, words, out, at)
+        size = _stream(x[k * part : min((k + 1) * part, len(x))], codes, sizes, words, out, at)
         if k < 3:
             _put(out, jump + 2 * k, 2, size)
         at += size
@@ -218,7 +218,7 @@ def _literals(x: Array, lengths: Array, reuse: bool, words: Array, out: Array, a
 
 @inline
 def _codes(lengths: Array) -> Array:
-    """For each symbol its code above its length in the low four bits; the longest codes first."""
+    """The code of each symbol; the longest codes have the lowest values."""
     codes = np.zeros(256, np.uint64)
     ranks = np.zeros(_BITS_MAX + 2, np.int64)
     for s in range(256):
@@ -230,29 +230,25 @@ def _codes(lengths: Array) -> Array:
         value = following
     for s in range(256):
         if lengths[s]:
-            codes[s] = ranks[lengths[s]] << 4 | lengths[s]
+            codes[s] = ranks[lengths[s]]
             ranks[lengths[s]] += 1
     return codes
 
 
 @inline
-def _stream(x: Array, codes: Array, words: Array, out: Array, at: int) -> int:
+def _stream(x: Array, codes: Array, sizes: Array, words: Array, out: Array, at: int) -> int:
     """Write one stream; its size. Four symbols at a time: at most 44 bits."""
-    low = np.uint64(15)
-    four = np.uint64(4)
     full = np.uint64(64)
     held = np.uint64(0)
     filled = np.uint64(0)
     count = 0
     i = len(x)
     while i >= 4:
-        a, b, c, d = codes[x[i - 1]], codes[x[i - 2]], codes[x[i - 3]], codes[x[i - 4]]
-        size_a, size_b, size_c = a & low, b & low, c & low
-        pair = a >> four | (b >> four) << size_a
-        other = c >> four | (d >> four) << size_c
-        first = size_a + size_b
-        group = pair | other << first
-        size = first + size_c + (d & low)
+        a, b, c, d = x[i - 1], x[i - 2], x[i - 3], x[i - 4]
+        two = sizes[a] + sizes[b]
+        pair = codes[a] | codes[b] << sizes[a]
+        group = pair | (codes[c] | codes[d] << sizes[c]) << two
+        size = two + sizes[c] + sizes[d]
         held |= group << filled
         filled += size
         if filled >= full:
@@ -261,21 +257,18 @@ def _stream(x: Array, codes: Array, words: Array, out: Array, at: int) -> int:
             filled -= full
             held = group >> (size - filled)
         i -= 4
-    bits = filled
     while i > 0:
         i -= 1
-        code = codes[x[i]]
-        size = code & low
-        held |= code >> four << bits
-        if bits + size >= full:
+        code, size = codes[x[i]], np.uint64(sizes[x[i]])
+        held |= code << filled
+        filled += size
+        if filled >= full:
             words[count] = held
             count += 1
-            held = code >> four >> (full - bits) if bits + size > full else np.uint64(0)
-            bits = bits + size - full
-        else:
-            bits += size
-    words[count] = held | np.uint64(1) << bits
-    size_out = 8 * count + int(bits) // 8 + 1
+            filled -= full
+            held = code >> (size - filled)
+    words[count] = held | np.uint64(1) << filled
+    size_out = 8 * count + int(filled) // 8 + 1
     octets = words.view(np.uint8)
     target = out[at : at + size_out]
     for k in range(len(target)):

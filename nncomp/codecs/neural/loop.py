@@ -24,9 +24,9 @@ from nncomp.coding.cdf import frequencies, frequencies_torch
 from nncomp.errors import DeviceError
 from nncomp.exact.adam import Adam, AdamConfig
 from nncomp.exact.layers import backpropagate, refresh
-from nncomp.memory import keep_freed_memory
 from nncomp.exact.ops import backend
 from nncomp.exact.threads import allow
+from nncomp.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
