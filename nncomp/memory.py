@@ -61,11 +61,12 @@ class NewBytes:
 
     def finish(self, size: int) -> bytes:
         """The object with its first `size` bytes; its memory must not be used any more."""
+        full = size == len(self.view)
         self.view.release()
         pointer, self._pointer = self._pointer, ctypes.c_void_p()
         resize = ctypes.pythonapi._PyBytes_Resize
         resize.restype, resize.argtypes = ctypes.c_int, [ctypes.c_void_p, ctypes.c_ssize_t]
-        if resize(ctypes.byref(pointer), size):
+        if not full and resize(ctypes.byref(pointer), size):
             raise MemoryError("a result cannot be made shorter")
         value: bytes = ctypes.cast(pointer, ctypes.py_object).value
         _api("Py_DecRef")(pointer)  # `value` has a reference of its own

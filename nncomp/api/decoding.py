@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import xxhash
 
@@ -26,13 +26,15 @@ from nncomp.errors import (
 from nncomp.memory import NewBytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from nncomp.api.base import BaseLike
     from nncomp.codecs.base import Buffer, Codec, Context, Params
     from nncomp.container.layout import Header
     from nncomp.container.reader import Member, Record
     from nncomp.container.writer import Sink
+
+    Room: TypeAlias = Callable[[int], memoryview | None]
 
 __all__ = ["Decoder", "decode_member", "decompress", "decompress_stream"]
 
@@ -69,32 +71,43 @@ def decompress(
 class _BoundedBytes:
     """Memory to write to that refuses to grow above a limit.
 
-    One announced size is believed: such content is written where it stays.
+    One announced size is believed: such content can be made where it stays.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
         self._fixed: NewBytes | None = None
+        self._rooms: deque[memoryview | None] = deque()  # asked for, and not written
+        self._asked = 0
         self._grown = io.BytesIO()
 
     def expect(self, size: int | None) -> None:
         """The next member announces its size."""
-        if size and size <= self._limit and not self._size:
+        if size and size <= self._limit and not self._asked:
             self._fixed = NewBytes(size)
 
+    def room(self, size: int) -> memoryview | None:
+        """Where the bytes of the write after those asked for will stay, if that is known."""
+        start, self._asked = self._asked, self._asked + size
+        fits = self._fixed is not None and self._asked <= len(self._fixed.view)
+        self._rooms.append(self._fixed.view[start : self._asked] if self._fixed and fits else None)
+        return self._rooms[-1]
+
     def write(self, data: Buffer, /) -> int:
+        """Append what `room` was asked for; nothing is left to do if it was made there."""
         end = self._size + len(data)
         if end > self._limit:
             raise LimitError(
                 f"the content takes more than the limit of {self._limit} bytes of memory. Raise it "
                 "with memory_limit, or use nncomp.open to read it piece by piece"
             )
-        if self._fixed is not None and end <= len(self._fixed.view):
-            self._fixed.view[self._size : end] = data
-        else:
+        room = self._rooms.popleft()
+        if room is None:
             self._grow()
             self._grown.write(data)
+        elif data is not room:
+            room[:] = data
         self._size = end
         return len(data)
 
@@ -105,6 +118,7 @@ class _BoundedBytes:
             self._fixed = None
 
     def getvalue(self) -> bytes:
+        """Everything that was written; nothing can be written after it."""
         if self._fixed is not None and self._size == len(self._fixed.view):
             return self._fixed.finish(self._size)
         self._grow()
@@ -132,22 +146,28 @@ def decompress_stream(
 def _decompress(source: StreamInput, sink: Sink | None, context: Context | None) -> Result:
     methods: dict[str, None] = {}  # in order, without repetitions
     raw_size = 0
+    memory = sink if isinstance(sink, _BoundedBytes) else None
     for member in read_members(source):
         decoder = Decoder.prepare(member.header, context)
         methods[decoder.method] = None
-        if isinstance(sink, _BoundedBytes):
-            sink.expect(member.header.content_size)
-        for raw in decode_member(member, decoder):
+        if memory is not None:
+            memory.expect(member.header.content_size)
+        for raw in decode_member(member, decoder, memory.room if memory else None):
             raw_size += len(raw)
-            if sink is not None:
+            if memory is not None:
+                memory.write(raw)
+            elif sink is not None:
                 write_all(sink, raw)
     return Result(raw_size, source.offset, " ".join(methods))
 
 
-def decode_member(member: Member, decoder: Decoder) -> Iterator[Buffer]:
-    """The content of a member piece by piece; its last checksum is verified after the last."""
+def decode_member(member: Member, decoder: Decoder, room: Room | None = None) -> Iterator[Buffer]:
+    """The content of a member piece by piece; its last checksum is verified after the last.
+
+    `room` gives memory for records that may be made there, by their sizes, in order.
+    """
     content = xxhash.xxh3_64()
-    for raw in decoder.decode(member.records(decoder.largest)):
+    for raw in decoder.decode(member.records(decoder.largest), room):
         content.update(raw)
         yield raw
     if member.footer is None or content.intdigest() != member.footer.checksum:
@@ -194,14 +214,14 @@ class Decoder:
         method = f"{codec.name}:{stored}" if stored else codec.name
         return cls(codec, params, granted, method, codec.max_block(params))
 
-    def decode(self, records: Iterable[Record]) -> Iterator[Buffer]:
-        """One verified buffer for each record, in order.
+    def decode(self, records: Iterable[Record], room: Room | None = None) -> Iterator[Buffer]:
+        """One verified buffer for each record, in order; `room` as for `decode_member`.
 
         Raises:
             CorruptError: A record does not decode to what its header says; the offset is
                 that of the record.
         """
-        feed = _Feed(records)
+        feed = _Feed(records, room)
         decoded = iter(self.codec.decode(feed, self.params, self.context))
         while (raw := self._next(decoded, feed)) is not None:
             if not feed.waiting:
@@ -274,8 +294,9 @@ class _Feed:
         failure: What reading raised, to tell it from what the codec raises.
     """
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[Record], room: Room | None) -> None:
         self._records = iter(records)
+        self._room = room
         self.waiting: deque[_Expected] = deque()
         self.failure: Exception | None = None
 
@@ -292,6 +313,7 @@ class _Feed:
             raise
         header = record.header
         self.waiting.append(_Expected(record.offset, header.raw_size, header.checksum))
+        target = self._room(header.raw_size) if self._room else None
         if record.stored:
             return Block(header.raw_size, None, record.payload)
-        return Block(header.raw_size, record.payload)
+        return Block(header.raw_size, record.payload, target=target)

@@ -133,11 +133,14 @@ class Block:
             from `raw` wherever its encoder could have gone on from `payload`.
         raw: The decoded bytes: always there when encoding; when decoding, there if
             the record was stored, and then `payload` is None.
+        target: When decoding, memory of `raw_size` bytes that the result may be made in,
+            by a codec that can; it then gives this very object back.
     """
 
     raw_size: int
     payload: Buffer | None
     raw: Buffer | None = None
+    target: memoryview | None = None
 
 
 def _no_progress(done: int) -> None:

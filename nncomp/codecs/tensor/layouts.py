@@ -156,23 +156,27 @@ def plane_sizes(layout: Layout, count: int) -> list[int]:
     return [count] * (1 if layout.family == PALETTE else layout.width)
 
 
-def join_planes(layout: Layout, planes: list[Array], count: int, ops: Ops) -> Array:
-    """The inverse of `split_planes`."""
+def join_planes(layout: Layout, planes: list[Array], out: Array, ops: Ops) -> None:
+    """The inverse of `split_planes`.
+
+    Args:
+        layout, ops: As there.
+        planes: As there.
+        out: Where the elements go: unsigned integers of the layout's width if that is in
+            `UNSIGNED`, else bytes.
+    """
     if layout.family == BITS:
-        if count % 8 and planes[0][-1] >> count % 8:
+        if len(out) % 8 and planes[0][-1] >> len(out) % 8:
             raise CorruptError("packed bits go on behind the last element")
-        return np.unpackbits(planes[0], count=count, bitorder="little")
-    if layout.family == FIELDS:
-        pairs = zip(planes, layout.fields, strict=True)
-        return np.concatenate([p.reshape(count, size) for p, size in pairs], axis=1).reshape(-1)
-    if not layout.numeric:
-        return np.stack(planes, axis=1).reshape(-1)
-    if layout.width == 1 and layout.family == PLAIN:
-        return planes[0]
-    joined = np.empty(count, UNSIGNED[layout.width])
-    ops.join(planes, joined)
-    if layout.family == PLAIN:
-        return joined
-    out = np.empty_like(joined)
-    (ops.unrotate if layout.family == ROTATED else ops.unzigzag)(joined, out)
-    return out
+        out[:] = np.unpackbits(planes[0], count=len(out), bitorder="little")
+    elif not layout.numeric:
+        rows = out.reshape(-1, layout.unit)
+        sizes = layout.fields or (1,) * layout.width
+        for plane, size, end in zip(planes, sizes, np.cumsum(sizes), strict=True):
+            rows[:, end - size : end] = plane.reshape(-1, size)
+    elif layout.family == PLAIN:
+        ops.join(planes, out)
+    else:
+        joined = np.empty_like(out)
+        ops.join(planes, joined)
+        (ops.unrotate if layout.family == ROTATED else ops.unzigzag)(joined, out)

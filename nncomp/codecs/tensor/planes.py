@@ -214,8 +214,8 @@ def order0(counts: Array) -> float:
     """Entropy of a sample in bits per symbol, with the correction of Miller and Madow."""
     seen = counts[counts > 0].astype(np.float64)
     total = float(seen.sum())
-    plain = np.log2(total) - float((seen * np.log2(seen)).sum()) / total
-    return float(plain + (len(seen) - 1) / (2 * total * np.log(2)))
+    bits = np.log2(total) - float(seen @ np.log2(seen)) / total
+    return float(bits + (len(seen) - 1) / (2 * np.log(2) * total))
 
 
 def _sized(method: int, coded: bytes) -> list[Buffer]:

@@ -11,6 +11,7 @@ from nncomp.codecs.tensor.arrays import UNSIGNED
 from nncomp.codecs.tensor.layouts import (
     BITS,
     BYTEWISE,
+    FIELDS,
     PALETTE,
     Layout,
     join_planes,
@@ -32,7 +33,7 @@ __all__ = ["Piece", "SegmentHeader", "decode_segment", "encode_piece"]
 _DELTA = 0x40
 _ZERO_MAP = 0x80
 _FAMILY = 0x0F
-_SAMPLE = 4096  # elements that tell whether a zero map pays
+_SAMPLE = 1024  # elements that tell whether a zero map pays
 _ZEROS_FROM = 0.25  # share of zeros from which it may
 
 
@@ -153,46 +154,64 @@ def _encode_elements(
     return header, out
 
 
-def decode_segment(source: Cursor, room: int, base: Base | None, ops: Ops) -> list[Array]:
-    """The content of the next segment, as uint8 arrays one after the other.
+def decode_segment(source: Cursor, out: Array, base: Base | None, ops: Ops) -> int:
+    """Decode the next segment.
 
     Args:
         source: Stands before it.
-        room: Bytes that the record still has.
+        out: uint8, what the record still has to get; the segment goes to its start.
         base: What differences are taken to, if the archive has any.
         ops: What computes.
+
+    Returns:
+        Bytes of the segment.
 
     Raises:
         CorruptError: It contradicts itself, the record or the base.
     """
     header = SegmentHeader.unpack(source)
-    if header.size > room:
-        raise CorruptError(f"a segment of {header.size} bytes, where the record has {room} left")
-    layout, count = header.layout, header.count
-    out: list[Array] = []
-    if count:
-        elements = _decode_elements(source, header, ops)
+    if header.size > len(out):
+        raise CorruptError(
+            f"a segment of {header.size} bytes, where the record has {len(out)} left"
+        )
+    layout = header.layout
+    whole = header.count * layout.unit
+    if whole:
+        elements = _room(out[:whole], layout)
+        _decode_elements(source, header, elements, ops)
         if header.base is not None:
-            elements = elements + _elements(_of_base(base, header), layout)
-        out.append(elements.view(np.uint8))
-    tail = header.size - count * layout.unit
-    return [*out, np.frombuffer(source.take(tail), np.uint8)] if tail else out
+            elements += _elements(_of_base(base, header), layout)
+        if elements.base is None:  # no view of `out`, which is not aligned for it
+            out[:whole] = elements.view(np.uint8)
+    out[whole : header.size] = np.frombuffer(source.take(header.size - whole), np.uint8)
+    return header.size
 
 
-def _decode_elements(source: Cursor, header: SegmentHeader, ops: Ops) -> Array:
+def _room(out: Array, layout: Layout) -> Array:
+    """`out` as elements of a layout where its address allows that, else new elements."""
+    if layout.width not in UNSIGNED or layout.family in (BITS, FIELDS):
+        return out
+    dtype = UNSIGNED[layout.width]
+    aligned = out.ctypes.data % dtype.itemsize == 0
+    return out.view(dtype) if aligned else np.empty(len(out) // dtype.itemsize, dtype)
+
+
+def _decode_elements(source: Cursor, header: SegmentHeader, out: Array, ops: Ops) -> None:
     layout, count = header.layout, header.count
     if layout.family == PALETTE:
-        return _decode_palette(source, layout.width, count)
+        _decode_palette(source, out)
+        return
     if not header.zero_map:
         planes = [decode_plane(source, size) for size in plane_sizes(layout, count)]
-        return join_planes(layout, planes, count, ops)
+        join_planes(layout, planes, out, ops)
+        return
     others = unpack_bitmap(decode_plane(source, -(-count // 8)), count)
-    left = int(np.count_nonzero(others))
-    elements = np.zeros(count, UNSIGNED[layout.width])
-    if left:
-        planes = [decode_plane(source, size) for size in plane_sizes(layout, left)]
-        elements[others] = join_planes(layout, planes, left, ops)
-    return elements
+    left = np.empty(int(np.count_nonzero(others)), out.dtype)
+    if len(left):
+        planes = [decode_plane(source, size) for size in plane_sizes(layout, len(left))]
+        join_planes(layout, planes, left, ops)
+    out[:] = 0
+    out[others] = left
 
 
 def _encode_palette(elements: Array, width: int, coder: PlaneCoder) -> list[Buffer] | None:
@@ -209,13 +228,13 @@ def _encode_palette(elements: Array, width: int, coder: PlaneCoder) -> list[Buff
     return start + coder.encode(indices.astype(np.uint8), repeats=False)
 
 
-def _decode_palette(source: Cursor, width: int, count: int) -> Array:
+def _decode_palette(source: Cursor, out: Array) -> None:
     size = source.take(1)[0] + 1
-    table = np.frombuffer(source.take(size * width), UNSIGNED[width])
-    indices = decode_plane(source, count)
+    table = np.frombuffer(source.take(size * out.itemsize), out.dtype)
+    indices = decode_plane(source, len(out))
     if int(indices.max()) >= size:
         raise CorruptError(f"an index of a palette of {size} values is above it")
-    return table[indices]
+    np.take(table, indices, out=out)
 
 
 def _many_zeros(elements: Array) -> bool:

@@ -180,8 +180,9 @@ def read_segment(payload: Payload, segment: SegmentSummary, base: Base | None) -
     payload.offset = segment.start
     source = Cursor(payload.take(segment.stop - segment.start))
     functions = ops(compiled=False)  # for next to no data, they need not be loaded
-    parts = decode_segment(source, segment.size, base, functions)
-    return b"".join(part.data for part in parts)
+    out = np.empty(segment.size, np.uint8)
+    decode_segment(source, out, base, functions)
+    return out.tobytes()
 
 
 def describe_loss(params: Params, dtype: DType | None = None) -> str | None:

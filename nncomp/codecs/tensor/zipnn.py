@@ -203,25 +203,19 @@ class _Decoder:
     def decode(self, block: Block) -> Buffer:
         if block.payload is None:
             return block.raw if block.raw is not None else b""
+        out = np.frombuffer(block.target or bytearray(block.raw_size), np.uint8)
         try:
-            return self._decode(Cursor(block.payload), block.raw_size)
+            self._decode(Cursor(block.payload), out)
         except _LIBRARY_ERRORS as error:
             raise CorruptError(f"a plane cannot be decoded: {error}") from error
+        return block.target or out.data
 
-    def _decode(self, payload: Cursor, size: int) -> Buffer:
-        whole: Array | None = None
+    def _decode(self, payload: Cursor, out: Array) -> None:
         done = 0
-        while done < size:
-            for part in decode_segment(payload, size - done, self._base, self._ops):
-                if whole is None:
-                    whole = part if len(part) == size else np.empty(size, np.uint8)
-                # At once: a hostile payload may have millions of segments.
-                if whole is not part:
-                    whole[done : done + len(part)] = part
-                done += len(part)
-        if whole is None or payload.left:
+        while done < len(out):
+            done += decode_segment(payload, out[done:], self._base, self._ops)
+        if payload.left:
             raise CorruptError("a payload goes on behind its last segment")
-        return whole.data
 
 
 ZIPNN = _Zipnn()
