@@ -35,6 +35,7 @@ _ZERO_MAP = 0x80
 _FAMILY = 0x0F
 _SAMPLE = 1024  # elements that tell whether a zero map pays
 _ZEROS_FROM = 0.25  # share of zeros from which it may
+_TAKE = 64 << 10  # indices of a palette that are looked up at once
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,10 @@ def _decode_palette(source: Cursor, out: Array) -> None:
     indices = decode_plane(source, len(out))
     if int(indices.max()) >= size:
         raise CorruptError(f"an index of a palette of {size} values is above it")
-    np.take(table, indices, out=out)
+    # Piece by piece, since NumPy makes indices of eight bytes of them; "clip" needs no copy.
+    for start in range(0, len(out), _TAKE):
+        some = slice(start, start + _TAKE)
+        np.take(table, indices[some], out=out[some], mode="clip")
 
 
 def _many_zeros(elements: Array) -> bool:
