@@ -42,6 +42,7 @@ __all__ = [
     "decode_plane",
     "order0",
     "sample_counts",
+    "size_of",
     "unpack_bitmap",
 ]
 
@@ -73,11 +74,13 @@ class Settings:
         backend: "auto", "huffman", "zstd", "lz4" or "snappy".
         level: Of zstd, and of lz4 where that is the backend.
         threshold: A plane is coded if it shrinks to this share of its size or less.
+        block: Bytes of a record at most.
     """
 
     backend: str = "auto"
     level: int = 3
     threshold: float = 0.99
+    block: int = 1 << 20
 
 
 class PlaneCoder:
@@ -113,9 +116,9 @@ class PlaneCoder:
         best = self._dense(plane, counts, repeats=repeats)
         if self._settings.backend == "auto" and counts[common] >= _SPARSE_FROM * total:
             sparse = self._sparse(plane, common)
-            if best is None or _size(sparse) < _size(best):
+            if best is None or size_of(sparse) < size_of(best):
                 best = sparse
-        if best is None or _size(best) > self._settings.threshold * len(plane):
+        if best is None or size_of(best) > self._settings.threshold * len(plane):
             return [bytes([RAW]), plane.data]
         return best
 
@@ -141,7 +144,7 @@ class PlaneCoder:
         for part in (bitmap, plane[others]):
             counts = sample_counts(part)
             dense = self._dense(part, counts, repeats=False) if len(part) else []
-            if dense is None or (dense and _size(dense) > len(part)):
+            if dense is None or (dense and size_of(dense) > len(part)):
                 dense = [bytes([RAW]), part.data]
             pieces += dense
         return pieces
@@ -154,6 +157,7 @@ class PlaneCoder:
             if kind == "zstd":
                 params = zstandard.ZstdCompressionParameters.from_level(
                     self._settings.level,
+                    source_size=self._settings.block,
                     write_content_size=False,
                     write_checksum=False,
                     write_dict_id=False,
@@ -222,5 +226,6 @@ def _sized(method: int, coded: bytes) -> list[Buffer]:
     return [bytes([method]) + pack_varint(len(coded)), coded]
 
 
-def _size(pieces: list[Buffer]) -> int:
+def size_of(pieces: list[Buffer]) -> int:
+    """Bytes of all of them."""
     return sum(map(len, pieces))

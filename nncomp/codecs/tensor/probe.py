@@ -24,9 +24,11 @@ from nncomp.codecs.tensor.layouts import (
 from nncomp.codecs.tensor.planes import order0
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nncomp.codecs.tensor.arrays import Array
 
-__all__ = ["cost", "few_values", "find_layout", "planes_of", "repeating"]
+__all__ = ["cheapest", "cost", "few_values", "find_layout", "planes_of", "repeating"]
 
 _CANDIDATES = (
     *(Layout(PLAIN, width) for width in (2, 3, 4, 8)),
@@ -34,7 +36,9 @@ _CANDIDATES = (
     *(Layout(ZIGZAG, width) for width in (2, 4, 8)),
 )
 _GAIN = 0.98  # what a layout must bring: below this share of the cost of plain bytes
+_BETTER = 0.998  # what a layout of the same type must bring
 _MATCHES = 0.97  # the same for matches: below this share of the entropy
+_CLOSE = 1.2  # matches below this share of the best layout are tried on everything
 _VALUES = 1024
 _PALETTE_MAX = 256
 _LEVEL = 1
@@ -54,13 +58,16 @@ def cost(planes: list[Array]) -> float:
     return sum(len(p) * min(8.0, order0(np.bincount(p, minlength=256))) / 8 for p in planes)
 
 
-def find_layout(sample: bytes) -> tuple[Layout, int]:
-    """The layout whose planes cost least, and how many bytes come before its first element.
+def find_layout(sample: bytes) -> tuple[Layout, int, bool]:
+    """A layout for bytes of which nothing is known.
 
-    Text and the like, for which matches do better than any layout, is `BYTEWISE`.
+    Returns:
+        The layout whose planes cost least; `BYTEWISE` for text and the like, where
+        matches do better. How many bytes come before its first element. Whether matches
+        come so close that only trying tells.
     """
     if not sample:
-        return BYTEWISE, 0
+        return BYTEWISE, 0, False
     plain = cost(planes_of(sample, BYTEWISE))
     best, phase, least = BYTEWISE, 0, _GAIN * plain
     for layout in _CANDIDATES:
@@ -72,8 +79,17 @@ def find_layout(sample: bytes) -> tuple[Layout, int]:
                 best, phase, least = layout, start, _GAIN * bytes_needed
     matched = len(zstandard.ZstdCompressor(level=_LEVEL).compress(sample))
     if best != BYTEWISE and matched < least / _GAIN:
-        return BYTEWISE, 0
-    return best, phase
+        return BYTEWISE, 0, False
+    return best, phase, best != BYTEWISE and matched < _CLOSE * least
+
+
+def cheapest(sample: bytes, layouts: Sequence[Layout]) -> Layout:
+    """The layout whose planes cost least; an earlier one unless a later one is clearly better."""
+    best, least = layouts[0], cost(planes_of(sample, layouts[0]))
+    for layout in layouts[1:]:
+        if (bytes_needed := cost(planes_of(sample, layout))) < _BETTER * least:
+            best, least = layout, bytes_needed
+    return best
 
 
 def repeating(planes: list[Array]) -> tuple[bool, ...]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from nncomp.codecs.tensor.dtypes import BYTES
 from nncomp.codecs.tensor.formats import segments
 from nncomp.codecs.tensor.formats.base import Segment
-from nncomp.codecs.tensor.layouts import BYTEWISE, ZIGZAG, Layout, layout_of
-from nncomp.codecs.tensor.probe import cost, few_values, find_layout, planes_of, repeating
+from nncomp.codecs.tensor.layouts import BYTEWISE, PLAIN, ROTATED, ZIGZAG, Layout, layout_of
+from nncomp.codecs.tensor.probe import cheapest, cost, few_values, find_layout, planes_of, repeating
 from nncomp.codecs.tensor.segments import Piece
 from nncomp.codecs.tensor.window import Window
 
@@ -29,6 +29,7 @@ __all__ = ["Options", "Record", "cut"]
 
 _SAMPLE = 64 << 10  # bytes looked at for a decision
 _SAMPLE_SHARE = 4  # but no more than a part of what the decision is for
+_ALIGNED = 48  # a multiple of every width
 _EVERY = 32 << 20  # bytes for which a decision holds
 _EVERY_UNKNOWN = 1 << 20
 
@@ -161,12 +162,15 @@ def _decide(
     share = _SAMPLE if segment.size is None else segment.size // _SAMPLE_SHARE
     looking = options.probing or dtype is None or base is not None
     sample = window.peek(min(_SAMPLE, share)) if looking else b""
-    lead, lasts = 0, _EVERY
+    lead, lasts, unsure = 0, _EVERY, False
     if dtype is None and not options.groups:
-        layout, lead = find_layout(sample)
+        sample = _from_everywhere(window.peek(min(_EVERY_UNKNOWN, segment.size or _EVERY_UNKNOWN)))
+        layout, lead, unsure = find_layout(sample)
         lasts = _EVERY_UNKNOWN
     else:
         layout = layout_of(dtype or BYTES, groups=options.groups, sign=options.sign)
+    if layout.family == ROTATED and dtype is not None and sample:
+        layout = cheapest(sample, [layout, Layout(PLAIN, layout.width)])
     floats = dtype if dtype is not None and dtype.kind == "float" else None
     # Pieces begin with a whole element, whatever it is cut into: elements are rounded.
     step = math.lcm(layout.unit, floats.unit) if floats else layout.unit
@@ -183,7 +187,17 @@ def _decide(
         return _Decision(piece, lasts, lead, step)
     repeats = repeating(planes_of(sample, layout, lead))
     palette = few_values(sample[lead:], layout)
-    return _Decision(replace(piece, repeats=repeats, palette=palette), lasts, lead, step)
+    piece = replace(piece, repeats=repeats, palette=palette, unsure=unsure)
+    return _Decision(piece, lasts, lead, step)
+
+
+def _from_everywhere(content: bytes) -> bytes:
+    """A sample of content, in pieces that begin where elements of any width may."""
+    if len(content) <= _SAMPLE:
+        return content
+    count, size = 4, _SAMPLE // 4 // _ALIGNED * _ALIGNED
+    step = (len(content) - size) // (count - 1) // _ALIGNED * _ALIGNED
+    return b"".join(content[k * step : k * step + size] for k in range(count))
 
 
 def _changed_little(sample: bytes, base: BaseTensors, offset: int, layout: Layout) -> bool:

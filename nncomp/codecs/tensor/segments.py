@@ -18,7 +18,7 @@ from nncomp.codecs.tensor.layouts import (
     plane_sizes,
     split_planes,
 )
-from nncomp.codecs.tensor.planes import decode_plane, unpack_bitmap
+from nncomp.codecs.tensor.planes import decode_plane, size_of, unpack_bitmap
 from nncomp.coding.varint import pack_varint, unpack_varint
 from nncomp.errors import CorruptError
 
@@ -48,6 +48,7 @@ class Piece:
         repeats: For each plane, whether matches pay in it; missing ones do not.
         palette: Whether a few values seem to be all there are.
         base: Offset in the base of the bytes to take the difference to, or None.
+        unsure: Whether bytes as they are, with matches, may be smaller.
         floats: Name of the element type if it is a floating-point one, for lossy coding.
     """
 
@@ -55,6 +56,7 @@ class Piece:
     layout: Layout
     repeats: tuple[bool, ...] = ()
     palette: bool = False
+    unsure: bool = False
     base: int | None = None
     floats: str | None = None
 
@@ -126,10 +128,12 @@ def encode_piece(
         if piece.base is not None and base is not None:
             elements = elements - _elements(base.read(piece.base, whole), layout)
         header, body = _encode_elements(elements, header, piece, coder, ops)
-    if body is None:
-        plain = Piece(piece.size, BYTEWISE, piece.repeats[:1])
-        return encode_piece(raw, plain, None, coder, ops)
-    return [header.pack(), *body, raw[whole:]]
+    coded = None if body is None else [header.pack(), *body, raw[whole:]]
+    if coded is not None and not piece.unsure:
+        return coded
+    plain = Piece(piece.size, BYTEWISE, (piece.unsure or any(piece.repeats[:1]),))
+    other = encode_piece(raw, plain, None, coder, ops)
+    return other if coded is None or size_of(other) < size_of(coded) else coded
 
 
 def _encode_elements(

@@ -178,7 +178,10 @@ class _Encoder:
         self._loss = lossy.Loss.of(params)
         self._ops = _ops(params)
         settings = Settings(
-            str(params["backend"]), int(params["level"]), float(params["threshold"])
+            str(params["backend"]),
+            int(params["level"]),
+            float(params["threshold"]),
+            int(params["block"]),
         )
         self._coder = PlaneCoder(settings, self._ops.literals)
 
