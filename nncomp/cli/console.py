@@ -14,7 +14,15 @@ from nncomp.errors import NncompError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Console", "Progress", "human_size", "plural", "ratio_text", "terminal_stderr"]
+__all__ = [
+    "Console",
+    "Progress",
+    "aligned",
+    "human_size",
+    "plural",
+    "ratio_text",
+    "terminal_stderr",
+]
 
 
 def human_size(size: float) -> str:
@@ -36,6 +44,23 @@ def ratio_text(raw_size: int, archive_size: int) -> str:
 def plural(count: int, noun: str) -> str:
     """A count with its noun: "1 file", "2 files"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def aligned(rows: list[list[str]], right: set[int]) -> list[str]:
+    """Lines of a table, the first row being its titles.
+
+    Args:
+        rows: Cells, as many in each row.
+        right: Columns of numbers; all others begin on the left.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def terminal_stderr() -> bool:

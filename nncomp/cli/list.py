@@ -3,44 +3,63 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nncomp import files as file_rules
 from nncomp.cli import options
-from nncomp.cli.console import human_size, plural, ratio_text
+from nncomp.cli.console import aligned, human_size, plural, ratio_text
 from nncomp.cli.transfer import Batch, open_input, refuse_typed_archive
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nncomp.api import ArchiveInfo
+    from nncomp.cli.bases import Bases
     from nncomp.cli.console import Console
+    from nncomp.tensors.listing import ListedTensor, TensorListing
 
 __all__ = ["list_archives"]
 
 _TITLES = ("method", "raw", "archive", "ratio", "checksum", "memory", "file")
+_TENSOR_TITLES = ("tensor", "dtype", "shape", "bits/weight", "planes", "marks")
+_WITH_TENSORS = "zipnn"
 _DETAILED = ("offset", "records", "version", "numerics", "weights", "parameters")
 
 
 @dataclass(frozen=True)
 class Listed:
-    """The archives of one file, in order."""
+    """The archives of one file, in order, and what is known of their tensors, if anything."""
 
     name: str
     archives: list[ArchiveInfo]
+    tensors: list[TensorListing] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[tuple[ArchiveInfo, TensorListing | None]]:
+        return zip_longest(self.archives, self.tensors)
 
 
 @click.command("list")
 @options.files_argument
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, sizes in bytes.")
 @options.recursive_option
+@options.base_option
 @options.console_options
-def list_archives(files: tuple[str, ...], as_json: bool, recursive: bool, console: Console) -> int:
+def list_archives(
+    files: tuple[str, ...], as_json: bool, recursive: bool, bases: Bases, console: Console
+) -> int:
     """Print what is in each archive, without decoding it: a row each, and their totals.
 
     The columns: method (its parameters with -v), original size, archive size, original over
     archive size, checksum of the content, and the memory that decoding takes.
+
+    Below them come the tensors of model files that zipnn has compressed: name, type, shape,
+    bits that a weight takes, and how: what its planes have come to, by their methods, as
+    shares of the original size. Marks: whether differences are stored, and what was lost.
+    Archives of differences may need their --base for that.
     """
     from nncomp import api
 
@@ -49,13 +68,25 @@ def list_archives(files: tuple[str, ...], as_json: bool, recursive: bool, consol
     def inspect(name: str) -> None:
         with open_input(name, special=False) as source:
             refuse_typed_archive(source, force=False)
-            found.append(Listed(source.name, api.inspect(source.stream)))
+            start = source.stream.tell()
+            listed = Listed(source.name, api.inspect(source.stream))
+            found.append(listed)
+            if any(info.codec == _WITH_TENSORS for info in listed.archives):
+                from nncomp.tensors.listing import list_tensors
+
+                source.stream.seek(start)
+                listed.tensors.extend(list_tensors(source.stream, bases.content))
+            for reason in filter(None, (listing.reason for listing in listed.tensors)):
+                console.warn(source.name, f"tensors are not listed: {reason}")
 
     failures = Batch(console).run(files, inspect, recursive=recursive, wanted=file_rules.has_suffix)
     if as_json:
         click.echo(json.dumps(as_document(found), indent=2))
     elif found:
         click.echo(as_table(found, detailed=console.verbosity > 0))
+        for listed in found:
+            for table in tensor_tables(listed):
+                click.echo("\n" + table)
     return failures
 
 
@@ -64,7 +95,7 @@ def as_document(found: list[Listed]) -> dict[str, Any]:
     archives = [info for listed in found for info in listed.archives]
     return {
         "files": [
-            {"file": listed.name, "archives": [asdict(info) for info in listed.archives]}
+            {"file": listed.name, "archives": [_entry(*pair) for pair in listed]}
             for listed in found
         ],
         "raw_size": sum(info.raw_size for info in archives),
@@ -72,31 +103,40 @@ def as_document(found: list[Listed]) -> dict[str, Any]:
     }
 
 
+def _entry(info: ArchiveInfo, listing: TensorListing | None) -> dict[str, Any]:
+    """One archive; those that may have tensors have what is known of these, too."""
+    entry = asdict(info)
+    if listing is not None and info.codec == _WITH_TENSORS:
+        entry |= asdict(listing)
+    return entry
+
+
 def as_table(found: list[Listed], *, detailed: bool) -> str:
     """The listing for people; numbers to the right, words to the left."""
     titles = [*_TITLES[:-1], *(_DETAILED if detailed else ()), _TITLES[-1]]
     rows = [
-        [*_cells(info), *(_details(info) if detailed else ()), click.format_filename(listed.name)]
+        [
+            *_cells(info, listing),
+            *(_details(info) if detailed else ()),
+            click.format_filename(listed.name),
+        ]
         for listed in found
-        for info in listed.archives
+        for info, listing in listed
     ]
     if len(rows) != 1:
         rows.append(_totals(found, len(titles)))
-    widths = [max(len(row[i]) for row in [titles, *rows]) for i in range(len(titles))]
     right = {titles.index(title) for title in ("raw", "archive", "ratio", "memory")}
-    lines = [
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [titles, *rows]
-    ]
-    return "\n".join(lines)
+    return "\n".join(aligned([titles, *rows], right))
 
 
-def _cells(info: ArchiveInfo) -> list[str]:
+def _cells(info: ArchiveInfo, listing: TensorListing | None) -> list[str]:
+    marks = []
+    if listing is not None and listing.base is not None:
+        marks.append(f"base {listing.base}")
+    if listing is not None and listing.lossy is not None:
+        marks.append(f"lossy: {listing.lossy}")
     return [
-        info.codec,
+        " ".join([info.codec, *([f"({', '.join(marks)})"] if marks else [])]),
         f"{info.raw_size:,}",
         f"{info.archive_size:,}",
         ratio_text(info.raw_size, info.archive_size),
@@ -130,3 +170,57 @@ def _totals(found: list[Listed], columns: int) -> list[str]:
         memory,
     ]
     return [*cells, *[""] * (columns - len(cells) - 1), plural(len(found), "file")]
+
+
+# --- tensors -------------------------------------------------------------------------
+
+
+def tensor_tables(listed: Listed) -> list[str]:
+    """A table of tensors for each archive that has some."""
+    tables = []
+    for number, listing in enumerate(listed.tensors, start=1):
+        if listing.tensors is None:
+            continue
+        where = f", archive {number}" if len(listed.archives) > 1 else ""
+        name = click.format_filename(listed.name)
+        title = f"{name}{where}: {plural(len(listing.tensors), 'tensor')}"
+        rows = [list(_TENSOR_TITLES), *map(_tensor_cells, listing.tensors)]
+        lines = aligned(rows, {_TENSOR_TITLES.index("bits/weight")}) if listing.tensors else []
+        tables.append("\n".join([title, *lines]))
+    return tables
+
+
+def _tensor_cells(tensor: ListedTensor) -> list[str]:
+    bits = tensor.bits_per_weight
+    return [
+        _printable(tensor.name) or "-",
+        tensor.dtype,
+        str(list(tensor.shape)),
+        "-" if bits is None else f"{bits:.3f}",
+        _planes(tensor) or "-",
+        ", ".join(_marks(tensor)),
+    ]
+
+
+def _planes(tensor: ListedTensor) -> str:
+    """What the planes take of the original size by their methods, the largest first."""
+    planes = sorted(tensor.planes.items(), key=lambda pair: -pair[1])
+    return " ".join(f"{kind} {_percent(size / tensor.raw_size)}" for kind, size in planes)
+
+
+def _marks(tensor: ListedTensor) -> list[str]:
+    marks = []
+    if tensor.delta:
+        marks.append("delta" if tensor.delta == 1 else f"delta {_percent(tensor.delta)}")
+    if tensor.lossy is not None:
+        marks.append(f"lossy: {tensor.lossy}")
+    return marks
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%"
+
+
+def _printable(name: str) -> str:
+    """A name out of a file, which must not send commands to the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

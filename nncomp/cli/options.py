@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Output",
     "Resources",
+    "base_option",
     "console_options",
     "files_argument",
     "method_options",
@@ -116,6 +117,12 @@ class Resources:
             notice=progress.notice,
             base=self.bases.content,
         )
+
+    def with_bases(self, names: tuple[str, ...]) -> Resources:
+        """The same with the bases of --base, opened."""
+        if not names:
+            return self
+        return replace(self, bases=open_bases(names, self.context(Progress(lambda text: None))))
 
 
 def _usable_cores() -> int:
@@ -225,6 +232,16 @@ def recursive_option(command: Command) -> Command:
     return click.option("-r", "--recursive", is_flag=True, help="Go through directories.")(command)
 
 
+_base_option = click.option(
+    "--base",
+    "base_names",
+    multiple=True,
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="Take differences to FILE, plain or an archive; its own base comes next.",
+)
+
+
 def resource_options(command: Command) -> Command:
     """-T, -M, --device, --base: one `Resources` as `resources`."""
 
@@ -238,10 +255,7 @@ def resource_options(command: Command) -> Command:
         **rest: Any,
     ) -> int:
         resources = Resources(threads or _usable_cores(), memory, device)
-        if base_names:
-            context = resources.context(Progress(lambda text: None))
-            resources = replace(resources, bases=open_bases(base_names, context))
-        return command(resources=resources, **rest)
+        return command(resources=resources.with_bases(base_names), **rest)
 
     count = click.IntRange(min=0, max=1024)
     return _apply(
@@ -268,15 +282,19 @@ def resource_options(command: Command) -> Command:
             help="Where neural methods compute.",
             show_default=True,
         ),
-        click.option(
-            "--base",
-            "base_names",
-            multiple=True,
-            type=click.Path(readable=False),
-            metavar="FILE",
-            help="Take differences to FILE, plain or an archive; its own base comes next.",
-        ),
+        _base_option,
     )
+
+
+def base_option(command: Command) -> Command:
+    """--base alone: `Bases` as `bases`."""
+
+    @wraps(command)
+    def wrapped(*, base_names: tuple[str, ...], **rest: Any) -> int:
+        resources = Resources(1, None, "auto").with_bases(base_names)
+        return command(bases=resources.bases, **rest)
+
+    return _base_option(wrapped)
 
 
 def console_options(command: Command) -> Command:

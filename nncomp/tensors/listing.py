@@ -7,6 +7,7 @@ decode the archive.
 from __future__ import annotations
 
 import io
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from nncomp.codecs.base import unpack_params
-from nncomp.codecs.registry import by_id, name_of
+from nncomp.codecs.registry import by_name
 from nncomp.codecs.tensor.formats import directory
 from nncomp.codecs.tensor.summary import (
     KINDS,
@@ -27,20 +28,22 @@ from nncomp.codecs.tensor.summary import (
 from nncomp.container.limits import default_memory_limit
 from nncomp.container.reader import read_members, walk_records
 from nncomp.container.seeking import SeekableArchive
-from nncomp.errors import CorruptError, MissingBaseError, NncompError, TensorFileError
+from nncomp.errors import CorruptError, MethodError, MissingBaseError, NncompError, TensorFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nncomp.codecs.base import Base, Buffer, Params
+    from nncomp.codecs.base import Base, Buffer, Codec, Params
     from nncomp.codecs.tensor.arrays import Array
     from nncomp.codecs.tensor.formats.base import Tensor
+    from nncomp.container.layout import Header
     from nncomp.container.reader import Record
     from nncomp.container.seeking import MemberInfo
 
-__all__ = ["ListedTensor", "TensorListing", "list_tensors"]
+__all__ = ["CODEC", "ListedTensor", "TensorListing", "list_tensors"]
 
-_CODEC = "zipnn"
+CODEC = "zipnn"
+"""The codec whose archives tell of their tensors."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class ListedTensor:
         coded_size: Its bytes in the archive, with its share of the headers around it. What
             several tensors share counts for each of them.
         bits_per_weight: `coded_size` in bits, for each element; None if it has none.
-        kinds: Bytes of `coded_size` by what they are for: methods of planes and headers.
+        planes: Bytes of its planes by how they are coded, see `summary.KINDS`; the rest of
+            `coded_size` are headers.
         delta: Share of it that is a difference to the base, from 0 to 1.
         lossy: What may have been lost, or None.
     """
@@ -66,7 +70,7 @@ class ListedTensor:
     raw_size: int
     coded_size: float
     bits_per_weight: float | None
-    kinds: dict[str, float]
+    planes: dict[str, float]
     delta: float
     lossy: str | None
 
@@ -77,7 +81,7 @@ class TensorListing:
 
     Attributes:
         tensors: In the order of their bytes; None where they cannot be listed.
-        reason: Why not, if there may be tensors.
+        reason: Why not, where a base would help.
         base: XXH3-64 of the base that there are differences to, or None.
         lossy: What may have been lost, or None.
     """
@@ -103,14 +107,24 @@ def list_tensors(file: BinaryIO, base: Base | None = None) -> list[TensorListing
     origin = file.tell()
     listings = []
     for info in SeekableArchive(file).members():
-        codec = by_id(info.header.codec_id) if name_of(info.header.codec_id) == _CODEC else None
-        if codec is None or codec.version != info.header.codec_version:
+        codec = by_name(CODEC)
+        params = _params_of(info.header, codec)
+        if params is None:
             listings.append(TensorListing())
             continue
-        params = unpack_params(codec, info.header.params)
         member = _Member(file, origin, info, codec.max_block(params), _Base(base, params))
         listings.append(_listing(member, params))
     return listings
+
+
+def _params_of(header: Header, codec: Codec) -> Params | None:
+    """The parameters of a member; None if another codec made it, or another version."""
+    if (header.codec_id, header.codec_version) != (codec.codec_id, codec.version):
+        return None
+    try:
+        return unpack_params(codec, header.params)
+    except MethodError as error:
+        raise CorruptError(f"the header's parameters are not valid: {error}") from error
 
 
 def _listing(member: _Member, params: Params) -> TensorListing:
@@ -118,7 +132,9 @@ def _listing(member: _Member, params: Params) -> TensorListing:
     of_base = None if name == "none" else name
     try:
         tensors = directory(io.BufferedReader(_Content(member)))
-    except (TensorFileError, MissingBaseError) as error:
+    except TensorFileError:
+        return TensorListing(None, None, of_base, loss)
+    except MissingBaseError as error:
         return TensorListing(None, str(error), of_base, loss)
     return TensorListing(_measured(tensors, member, params), None, of_base, loss)
 
@@ -133,10 +149,10 @@ def _measured(tensors: list[Tensor], member: _Member, params: Params) -> list[Li
             ledger.add(segment, share)
     listed = []
     for tensor in tensors:
-        kinds, delta = ledger.between(tensor.start, tensor.stop)
-        coded = sum(kinds.values())
+        planes, delta = ledger.between(tensor.start, tensor.stop)
+        coded = sum(planes.values())
         size = tensor.stop - tensor.start
-        elements = int(np.prod(tensor.shape, dtype=object))
+        elements = math.prod(tensor.shape)
         listed.append(
             ListedTensor(
                 name=tensor.name,
@@ -145,7 +161,7 @@ def _measured(tensors: list[Tensor], member: _Member, params: Params) -> list[Li
                 raw_size=size,
                 coded_size=coded,
                 bits_per_weight=8 * coded / elements if elements else None,
-                kinds=kinds,
+                planes={kind: size for kind, size in planes.items() if kind != "overhead"},
                 delta=delta / size if size else 0.0,
                 lossy=describe_loss(params, tensor.dtype),
             )
