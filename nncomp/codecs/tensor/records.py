@@ -175,12 +175,15 @@ def _decide(
     # Pieces begin with a whole element, whatever it is cut into: elements are rounded.
     step = math.lcm(layout.unit, floats.unit) if floats else layout.unit
     piece = Piece(0, layout, floats=floats.name if floats else None)
-    if base is not None and not lead and layout.numeric:
+    if base is not None and not lead:
+        difference = Layout(ZIGZAG, layout.width if layout.numeric else 1)
         start = base.start_of(segment, window.position - done, done)
         room = 0 if start is None else (base.size - start - done) // step * step
-        if start is not None and _changed_little(sample[:room], base, start + done, layout):
-            difference = replace(piece, layout=Layout(ZIGZAG, layout.width), base=start)
-            return _Decision(difference, min(lasts, room), 0, step)
+        if start is not None and room:
+            changes = base.changes(start + done, sample[:room], difference.width)
+            if _cheaper(changes, difference, sample[:room], layout):
+                piece = replace(piece, layout=difference, base=start)
+                return _Decision(piece, min(lasts, room), 0, step)
     if dtype == BYTES and not options.groups:
         return _Decision(replace(piece, repeats=(True,)), lasts, 0, step)
     if not options.probing or len(sample) < layout.unit:
@@ -200,10 +203,6 @@ def _from_everywhere(content: bytes) -> bytes:
     return b"".join(content[k * step : k * step + size] for k in range(count))
 
 
-def _changed_little(sample: bytes, base: BaseTensors, offset: int, layout: Layout) -> bool:
-    """Whether the difference of a sample to what the base has there takes less than itself."""
-    if len(sample) < layout.width:
-        return False
-    changes = base.changes(offset, sample, layout.width)
-    difference = Layout(ZIGZAG, layout.width)
+def _cheaper(changes: bytes, difference: Layout, sample: bytes, layout: Layout) -> bool:
+    """Whether a difference takes less than what it stands for."""
     return cost(planes_of(changes, difference)) < cost(planes_of(sample, layout))

@@ -144,7 +144,9 @@ def _encode_elements(
     if piece.palette and (coded := _encode_palette(elements, layout.width, coder)):
         palette = SegmentHeader(header.size, Layout(PALETTE, layout.width))
         return palette, coded
-    if layout.numeric and _many_zeros(elements):
+    # Bytes have their own way (SPARSE); and where strings come again, zeros are among them.
+    mappable = layout.numeric and layout.width > 1 and not any(piece.repeats)
+    if mappable and _many_zeros(elements):
         others = elements != 0
         elements = elements[others]
         bitmap = np.packbits(others, bitorder="little")
