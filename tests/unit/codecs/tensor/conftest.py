@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,3 +98,16 @@ def _safetensors(tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]) -> b
 def safetensors() -> Callable[..., bytes]:
     """A file from names to dtype, shape and bytes."""
     return _safetensors
+
+
+def _gguf_file(name: str, number: int, weights: int, raw: bytes) -> bytes:
+    start = b"GGUF" + struct.pack("<IQQ", 3, 1, 0)
+    start += struct.pack("<Q", len(name)) + name.encode()
+    start += struct.pack("<IQIQ", 1, weights, number, 0)
+    return start + bytes(-len(start) % 32) + raw
+
+
+@pytest.fixture(scope="session")
+def gguf_file() -> Callable[[str, int, int, bytes], bytes]:
+    """A file of one tensor from its name, type number, number of weights, and bytes."""
+    return _gguf_file
