@@ -137,62 +137,44 @@ def _bits(counts: Array, lengths: Array) -> int:
 
 @inline
 def _code_lengths(counts: Array, lengths: Array) -> None:
-    """Huffman's lengths (two queues over the sorted counts), limited to `_BITS_MAX`."""
-    order = np.argsort(counts[:256])
+    """The best lengths of at most `_BITS_MAX` bits, by package-merge.
+
+    In each round pairs of what the round before had become packages, which join the
+    symbols in order of their weights; a symbol gets a bit for each round in which it is
+    among those taken. Source: Larmore and Hirschberg (JACM 37, 1990).
+    """
+    order = np.argsort(counts)
     used = 0
-    while used < 256 and counts[order[256 - 1 - used]] > 0:
+    while used < 256 and counts[order[255 - used]] > 0:
         used += 1
     leaves = order[256 - used :]
-    weight = np.empty(2 * used, np.int64)
-    parent = np.zeros(2 * used, np.int64)
-    for i in range(used):
-        weight[i] = counts[leaves[i]]
-    leaf, node = 0, used
-    for new in range(used, 2 * used - 1):
-        weight[new] = 0
-        for _ in range(2):
-            if leaf < used and (node >= new or weight[leaf] <= weight[node]):
-                take = leaf
+    weights = np.zeros(512, np.int64)
+    before = np.zeros(512, np.int64)
+    alone = np.zeros((_BITS_MAX, 512), np.bool_)  # whether an item is a symbol
+    size = 0
+    for level in range(_BITS_MAX):
+        weights, before = before, weights
+        packages = size // 2
+        leaf, package, size = 0, 0, 0
+        while leaf < used or package < packages:
+            pair = before[2 * package] + before[2 * package + 1]
+            if package >= packages or (leaf < used and counts[leaves[leaf]] <= pair):
+                weights[size] = counts[leaves[leaf]]
+                alone[level, size] = True
                 leaf += 1
             else:
-                take = node
-                node += 1
-            weight[new] += weight[take]
-            parent[take] = new
-    depth = np.zeros(2 * used, np.int64)
-    for i in range(2 * used - 3, -1, -1):
-        depth[i] = depth[parent[i]] + 1
+                weights[size] = pair
+                package += 1
+            size += 1
     lengths[:] = 0
-    for i in range(used):
-        lengths[leaves[i]] = min(depth[i], _BITS_MAX)
-    _make_complete(leaves, lengths)
-
-
-@inline
-def _make_complete(leaves: Array, lengths: Array) -> None:
-    """Change lengths, of the rarest symbols first, until the codes fill all of the space."""
-    excess = -(1 << _BITS_MAX)
-    for s in leaves:
-        excess += 1 << _BITS_MAX - lengths[s]
-    while excess > 0:
-        longest = 0
-        for s in leaves:
-            if lengths[s] < _BITS_MAX:
-                longest = max(longest, lengths[s])
-        for s in leaves:
-            if lengths[s] == longest and excess > 0:
-                excess -= 1 << _BITS_MAX - longest - 1
-                lengths[s] += 1
-                if longest < _BITS_MAX - 1:
-                    break
-    while excess < 0:
-        for i in range(len(leaves) - 1, -1, -1):
-            s = leaves[i]
-            gain = 1 << _BITS_MAX - lengths[s]
-            if gain <= -excess:
-                lengths[s] -= 1
-                excess += gain
-                break
+    take = 2 * used - 2
+    for level in range(_BITS_MAX - 1, -1, -1):
+        symbols = 0
+        for k in range(take):
+            symbols += alone[level, k]
+        for k in range(symbols):
+            lengths[leaves[k]] += 1
+        take = 2 * (take - symbols)
 
 
 @inline

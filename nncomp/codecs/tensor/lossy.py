@@ -37,6 +37,7 @@ PARAMS = (
     Param("keep", "int", 0, 0, 52, help="lossy: mantissa bits to keep; 0: all"),
 )
 
+_ROUNDED = 16 << 10  # elements at once: they become float64, several times
 # Bytes and mantissa bits of the types that are rounded.
 _TYPES = {
     "F16": (2, 10),
@@ -82,7 +83,8 @@ class Loss:
             if piece.floats in _TYPES:
                 width, _ = _TYPES[piece.floats]
                 x = np.frombuffer(out, UNSIGNED[width], piece.size // width, start)
-                x[:] = self.round(x, piece.floats)
+                for some in np.split(x, range(_ROUNDED, len(x), _ROUNDED)):
+                    some[:] = self.round(some, piece.floats)
             start += piece.size
         return memoryview(out)
 

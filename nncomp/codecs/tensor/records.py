@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "Record", "cut"]
 
-_SAMPLE = 64 << 10  # bytes looked at for a decision
-_SAMPLE_SHARE = 4  # but no more than a part of what the decision is for
+_SAMPLE = 32 << 10  # bytes looked at for a decision
+_SAMPLE_SHARE = 16  # but no more than a part of what the decision is for
 _ALIGNED = 48  # a multiple of every width
 _EVERY = 32 << 20  # bytes for which a decision holds
 _EVERY_UNKNOWN = 1 << 20
