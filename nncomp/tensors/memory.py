@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 
 from nncomp.api.encoding import compress_stream, grant, make_context, refuse_above_limit
+from nncomp.codecs.tensor.dtypes import DTYPES
 from nncomp.errors import DeviceError, TensorFileError, UsageError
 from nncomp.tensors.arrays import Outline, arrays_for, arrays_of
 from nncomp.tensors.file import TensorFile
@@ -18,7 +19,10 @@ from nncomp.tensors.save import METHOD, Parts, header_of
 from nncomp.tensors.shard import Shard, open_content, read_exactly, verify_end
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nncomp.codecs.base import Buffer
+    from nncomp.tensors.arrays import Arrays, Framework
 
 __all__ = ["compress_tensor", "decompress_tensor"]
 
@@ -68,6 +72,9 @@ def compress_tensor(
 def decompress_tensor(
     data: Buffer,
     *,
+    dtype: str | None = None,
+    shape: Sequence[int] | None = None,
+    framework: Framework = "np",
     device: str | int | None = None,
     threads: int = 1,
     memory_limit: int | None = None,
@@ -79,6 +86,11 @@ def decompress_tensor(
 
     Args:
         data: The archive.
+        dtype: For an archive of bytes that were compressed without a header: the element type
+            to give to them, as safetensors names it ("bf16", "F32"); they are taken for
+            little-endian.
+        shape: With `dtype`: the shape, in C order; None: one dimension.
+        framework: With `dtype`: "np" for a NumPy array, "pt" for a PyTorch tensor.
         device: Where a PyTorch tensor is put. None: on the CUDA device that it came from; on
             the CPU if it came from elsewhere, or if there is no such device.
         threads: How many threads may work.
@@ -91,14 +103,42 @@ def decompress_tensor(
         TensorFileError: The content is not that of `compress_tensor`.
         FormatError, UnsupportedError, LimitError: The archive cannot be read.
     """
+    if shape is not None and dtype is None:
+        raise UsageError("shape is for bytes without a header: give their dtype, too")
     context, limit = grant(make_context(threads, "auto", memory_limit))
     with ExitStack() as stack:
         file = open_content(io.BytesIO(data), context, stack)
+        if dtype is not None:
+            arrays = arrays_for(framework, "cpu" if device is None else device)
+            return _from_bytes(file, dtype.upper(), shape, arrays, limit)
         if file.read(len(_NPY_MAGIC)) == _NPY_MAGIC:
             return _from_npy(file, limit)
         shard = Shard(file, context)
         stack.callback(shard.close)
         return _from_safetensors(shard, device)
+
+
+# --- bytes alone ---------------------------------------------------------------------
+
+
+def _from_bytes(
+    file: BinaryIO, dtype: str, shape: Sequence[int] | None, arrays: Arrays, limit: int
+) -> Any:
+    bits = DTYPES[dtype].bits if dtype in DTYPES else 0
+    if not bits or bits % 8:
+        known = ", ".join(name.lower() for name, one in DTYPES.items() if not one.bits % 8)
+        raise UsageError(f"dtype={dtype.lower()!r} is not valid here: expected one of {known}")
+    size = file.seek(0, io.SEEK_END)
+    dimensions = (size * 8 // int(bits),) if shape is None else tuple(shape)
+    if min(dimensions, default=0) < 0 or 8 * size != math.prod(dimensions) * bits:
+        raise UsageError(
+            f"shape={dimensions} of {dtype.lower()} is not valid: the content has {size} bytes"
+        )
+    refuse_above_limit(size, limit, "the array")
+    raw = np.empty(size, np.uint8)
+    read_exactly(file, 0, raw.data)
+    verify_end(file, size)
+    return arrays.wrap(raw, dtype, dimensions)
 
 
 # --- .npy ----------------------------------------------------------------------------

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
-from nncomp.codecs.registry import CODECS
+from nncomp.codecs.registry import CODECS, by_name
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Invoke
 
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+TENSORS = README[README.index("### Tensors and model files") : README.index("### Pipes")]
 
 
-def test_python_example_runs() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    subprocess.run([sys.executable, "-c", example], check=True, timeout=120)
+def table(start: str) -> str:
+    """The table whose titles begin like that, without them."""
+    text = README[README.index(start) :]
+    return text[text.index("\n") : text.index("\n\n")]
+
+
+@pytest.mark.parametrize("number", range(README.count("```python")))
+def test_python_example_runs(number: int) -> None:
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    subprocess.run([sys.executable, "-c", examples[number]], check=True, timeout=120)
 
 
 def test_every_method_is_in_the_table() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|", table("| method | what it is"), re.MULTILINE)
     assert rows == [name for name, _ in CODECS.values()]
 
 
 def test_every_option_in_the_table_exists(invoke: Invoke) -> None:
     described = invoke("compress", "--help").stdout
-    table = README[README.index("| option | meaning |") : README.index("Without `-f`")]
-    options = re.findall(r"`(--?[\w-]+)", table)
+    options = re.findall(r"`(--?[\w-]+)", table("| option | meaning |"))
     assert len(options) > 12
     missing = [name for name in options if not re.search(rf"(^|\s){name}\b", described)]
     assert missing == []
@@ -44,3 +55,82 @@ def test_checks_end_with_the_command_of_the_readme() -> None:
     install, last = re.search(r"pip install -e ('\S+') && (\w+)$", README, re.MULTILINE).groups()
     assert any(line.endswith(f"pip install --quiet -e {install}") for line in lines)
     assert lines[-2:] == [last, ""]
+
+
+# --- tensors
+
+
+def model(scale: float) -> bytes:
+    """The safetensors file that the README lists; its weights change with `scale`."""
+    random = np.random.default_rng(1)
+    embed = random.normal(0, 0.02, 800 * 512).astype(np.float32).view(np.uint32) >> 16
+    norm = (random.normal(1, 0.1, 512) * scale).astype(np.float32)
+    arrays = {
+        "embed": ("BF16", [800, 512], embed.astype("<u2")),
+        "norm.weight": ("F32", [512], norm),
+    }
+    entries, start = {}, 0
+    for name, (dtype, shape, array) in arrays.items():
+        place = [start, start := start + array.nbytes]
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": place}
+    header = json.dumps(entries).encode()
+    content = b"".join(array.tobytes() for _, _, array in arrays.values())
+    return len(header).to_bytes(8, "little") + header + content
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> str:
+    """Run the commands of the section on tensors, one after the other; what they print."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "nncomp").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m nncomp "$@"\n')
+    (programs / "nncomp").chmod(0o755)
+    for number, name in enumerate(["model", "tuned", "newest"]):
+        Path(f"{name}.safetensors").write_bytes(model(1 + number / 1000))
+    Path("weights.raw").write_bytes(model(2)[-10_000:])
+    commands = re.findall(r"^    (nncomp .*)$", TENSORS, re.MULTILINE)
+    assert len(commands) > 10
+    run = subprocess.run(
+        ["/bin/sh", "-e", "-c", "\n".join(commands)],
+        env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    return run.stdout
+
+
+def test_commands_for_tensors(shell: str) -> None:
+    for copy, name in (("copy", "model"), ("same", "tuned")):
+        assert Path(f"{copy}.safetensors").read_bytes() == Path(f"{name}.safetensors").read_bytes()
+    listed = re.search(r"\n\n((    .*\n)+)\nBits per weight", TENSORS)
+    assert listed is not None
+    titles, *lines = [line[4:] for line in listed[1].splitlines()]
+    printed = shell[shell.index(titles + "\n") :].splitlines()[1 : 1 + len(lines)]
+    assert [NUMBER.sub("#", line) for line in printed] == [NUMBER.sub("#", line) for line in lines]
+    numbers = [[float(number) for number in NUMBER.findall(" ".join(t))] for t in (printed, lines)]
+    assert numbers[0] == pytest.approx(numbers[1], rel=0.05, abs=1)
+    assert "(lossy: abs<=0.001)" in shell
+
+
+def test_every_parameter_of_zipnn_is_in_the_table() -> None:
+    rows = re.findall(r"^\| ([^|]*) \|", table("| parameters | what they set"), re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert named == [p.name for p in by_name("zipnn").params if p.name != "base"]
+
+
+def test_every_option_of_zipnn_has_a_counterpart() -> None:
+    rows = re.findall(r"^\| (`[^|]*) \| ([^|]+) \|$", table("| ZipNN | here |"), re.MULTILINE)
+    theirs = [name for row, _ in rows for name in re.findall(r"`(\w+)`", row)]
+    assert theirs == [
+        "method", "delta_compressed_type", "bg_partitions", "bg_compression_threshold",
+        "torch_dtype", "torch_shape", "signbit_to_lsb", "lossy_compressed_type",
+        "lossy_compressed_factor", "is_streaming", "streaming_chunk_KB", "input_type",
+        "input_file", "compressed_ret_type", "compressed_file", "decompressed_ret_type",
+        "decompressed_file", "zstd_level", "zstd_threads", "lz4_compression_level",
+    ]  # fmt: skip
+    parameters = {p.name for p in by_name("zipnn").params}
+    ours = re.findall(r"(\w+)=", " ".join(re.findall(r"`([^`]+)`", " ".join(o for _, o in rows))))
+    assert set(ours) <= parameters | {"dtype", "shape", "threads"}
