@@ -52,6 +52,7 @@ METHODS = ("raw", "constant", "zstd", "lz4", "snappy", "sparse")
 
 _SAMPLE = 4096  # bytes of a plane that are looked at before it is coded
 _SPARSE_FROM = 0.6  # share of one byte from which a bit for it is dearer than its entropy
+_RUNS_FROM = 0.95  # the same from which runs of it take less than Huffman's whole bits
 _HUFFMAN = zstandard.ZstdCompressionParameters(
     strategy=zstandard.STRATEGY_FAST,
     window_log=17,
@@ -143,7 +144,8 @@ class PlaneCoder:
         pieces: list[Buffer] = [bytes([SPARSE, common])]
         for part in (bitmap, plane[others]):
             counts = sample_counts(part)
-            dense = self._dense(part, counts, repeats=False) if len(part) else []
+            runs = counts.max() > _RUNS_FROM * counts.sum()
+            dense = self._dense(part, counts, repeats=bool(runs)) if len(part) else []
             if dense is None or (dense and size_of(dense) > len(part)):
                 dense = [bytes([RAW]), part.data]
             pieces += dense
