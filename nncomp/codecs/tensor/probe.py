@@ -36,7 +36,7 @@ _CANDIDATES = (
     *(Layout(ZIGZAG, width) for width in (2, 4, 8)),
 )
 _GAIN = 0.98  # what a layout must bring: below this share of the cost of plain bytes
-_BETTER = 0.998  # what a layout of the same type must bring
+_BETTER = 0.998  # what it must bring against another layout
 _MATCHES = 0.97  # the same for matches: below this share of the entropy
 _CLOSE = 1.2  # matches below this share of the best layout are tried on everything
 _VALUES = 1024
@@ -75,10 +75,10 @@ def find_layout(sample: bytes) -> tuple[Layout, int, bool]:
         for start in range(1 if layout.family == PLAIN else layout.width):
             planes = planes_of(sample, layout, start)
             share = len(sample) / max(1, sum(map(len, planes)))
-            if (bytes_needed := share * cost(planes)) < least:
-                best, phase, least = layout, start, _GAIN * bytes_needed
+            if (bytes_needed := share * cost(planes)) + 1 < least:
+                best, phase, least = layout, start, _BETTER * bytes_needed
     matched = len(zstandard.ZstdCompressor(level=_LEVEL).compress(sample))
-    if best != BYTEWISE and matched < least / _GAIN:
+    if best != BYTEWISE and matched < least / _BETTER:
         return BYTEWISE, 0, False
     return best, phase, best != BYTEWISE and matched < _CLOSE * least
 
