@@ -24,7 +24,9 @@ __all__ = [
     "Array",
     "Ops",
     "join",
+    "leave_zeros",
     "ops",
+    "put_zeros",
     "rotate",
     "split",
     "unrotate",
@@ -60,6 +62,8 @@ class Ops(Protocol):
     def unzigzag(self, x: Array, out: Array) -> None: ...  # noqa: D102
     def split(self, x: Array, planes: Array) -> None: ...  # noqa: D102
     def join(self, planes: list[Array], out: Array) -> None: ...  # noqa: D102
+    def leave_zeros(self, x: Array) -> tuple[Array, Array]: ...  # noqa: D102
+    def put_zeros(self, bitmap: Array, others: Array, out: Array) -> None: ...  # noqa: D102
 
 
 literals = None  # there is no such coder in NumPy; Zstandard itself serves as one
@@ -132,6 +136,18 @@ def join(planes: list[Array], out: Array) -> None:
     for k in range(1, len(planes)):
         np.left_shift(planes[k], 8 * k, out=shifted, dtype=out.dtype, casting="unsafe")
         np.bitwise_or(out, shifted, out=out)
+
+
+def leave_zeros(x: Array) -> tuple[Array, Array]:
+    """A bitmap of the elements that are not 0, packed, the first lowest; and these elements."""
+    others = x != 0
+    return np.packbits(others, bitorder="little"), x[others]
+
+
+def put_zeros(bitmap: Array, others: Array, out: Array) -> None:
+    """The inverse of `leave_zeros`; `bitmap` has as many bits set as there are `others`."""
+    out[:] = 0
+    out[np.unpackbits(bitmap, count=len(out), bitorder="little").view(np.bool_)] = others
 
 
 @cache

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
     from nncomp.codecs.tensor.arrays import Array
 
-__all__ = ["join", "literals", "rotate", "split", "unrotate", "unzigzag", "zigzag"]
+__all__ = [
+    "join",
+    "leave_zeros",
+    "literals",
+    "put_zeros",
+    "rotate",
+    "split",
+    "unrotate",
+    "unzigzag",
+    "zigzag",
+]
 
 
 @kernel
@@ -122,6 +132,34 @@ def _add8(plane: Array, shift: int, out: Array) -> None:
         out[i] |= np.uint64(plane[i]) << by
 
 
+@kernel
+def _leave_zeros(x: Array, bitmap: Array, others: Array) -> int:
+    count = 0
+    for octet in range(len(bitmap)):
+        bits = 0
+        eight = x[8 * octet : 8 * octet + 8]
+        for k in range(len(eight)):
+            # Written in any case: whether it stays is known without a branch.
+            others[count] = eight[k]
+            some = np.int64(eight[k] != 0)
+            count += some
+            bits |= some << k
+        bitmap[octet] = bits
+    return count
+
+
+@kernel
+def _put_zeros(bitmap: Array, others: Array, out: Array) -> None:
+    at = 0
+    for octet in range(len(bitmap)):
+        bits = np.int64(bitmap[octet])
+        eight = out[8 * octet : 8 * octet + 8]
+        for k in range(len(eight)):
+            some = bits >> k & 1
+            eight[k] = others[at] * some
+            at += some
+
+
 _ROTATE: dict[int, Callable[[Array, Array], None]] = {2: _rotate2, 4: _rotate4, 8: _rotate8}
 _UNROTATE: dict[int, Callable[[Array, Array], None]] = {
     2: _unrotate2,
@@ -160,6 +198,18 @@ def split(x: Array, planes: Array) -> None:
         _split8(x, planes)
     else:
         planes[0] = x
+
+
+def leave_zeros(x: Array) -> tuple[Array, Array]:
+    """See arrays.py."""
+    bitmap = np.empty(-(-len(x) // 8), np.uint8)
+    others = np.empty(len(x) + 1, x.dtype)
+    return bitmap, others[: _leave_zeros(x, bitmap, others)]
+
+
+def put_zeros(bitmap: Array, others: Array, out: Array) -> None:
+    """See arrays.py."""
+    _put_zeros(bitmap, np.append(others, others.dtype.type(0)), out)
 
 
 def join(planes: list[Array], out: Array) -> None:

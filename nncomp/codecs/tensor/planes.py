@@ -39,6 +39,7 @@ __all__ = [
     "METHODS",
     "PlaneCoder",
     "Settings",
+    "count_bits",
     "decode_plane",
     "order0",
     "sample_counts",
@@ -209,6 +210,11 @@ def unpack_bitmap(packed: Array, count: int) -> Array:
     if count % 8 and packed[-1] >> count % 8:
         raise CorruptError("a bitmap has bits behind its end")
     return np.unpackbits(packed, count=count, bitorder="little").view(np.bool_)
+
+
+def count_bits(packed: Array, count: int) -> int:
+    """How many of `count` bits are set; those behind the last must be zero."""
+    return int(np.count_nonzero(unpack_bitmap(packed, count)))
 
 
 def sample_counts(plane: Array) -> Array:

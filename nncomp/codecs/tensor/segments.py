@@ -18,7 +18,7 @@ from nncomp.codecs.tensor.layouts import (
     plane_sizes,
     split_planes,
 )
-from nncomp.codecs.tensor.planes import decode_plane, size_of, unpack_bitmap
+from nncomp.codecs.tensor.planes import count_bits, decode_plane, size_of
 from nncomp.coding.varint import pack_varint, unpack_varint
 from nncomp.errors import CorruptError
 
@@ -147,9 +147,7 @@ def _encode_elements(
     # Bytes have their own way (SPARSE); and where strings come again, zeros are among them.
     mappable = layout.numeric and layout.width > 1 and not any(piece.repeats)
     if mappable and _many_zeros(elements):
-        others = elements != 0
-        elements = elements[others]
-        bitmap = np.packbits(others, bitorder="little")
+        bitmap, elements = ops.leave_zeros(elements)
         out += coder.encode(bitmap, repeats=any(piece.repeats))
         header = SegmentHeader(header.size, layout, True, header.base)
     if len(elements):
@@ -212,13 +210,12 @@ def _decode_elements(source: Cursor, header: SegmentHeader, out: Array, ops: Ops
         planes = [decode_plane(source, size) for size in plane_sizes(layout, count)]
         join_planes(layout, planes, out, ops)
         return
-    others = unpack_bitmap(decode_plane(source, -(-count // 8)), count)
-    left = np.empty(int(np.count_nonzero(others)), out.dtype)
+    bitmap = decode_plane(source, -(-count // 8))
+    left = np.empty(count_bits(bitmap, count), out.dtype)
     if len(left):
         planes = [decode_plane(source, size) for size in plane_sizes(layout, len(left))]
         join_planes(layout, planes, left, ops)
-    out[:] = 0
-    out[others] = left
+    ops.put_zeros(bitmap, left, out)
 
 
 def _encode_palette(elements: Array, width: int, coder: PlaneCoder) -> list[Buffer] | None:
