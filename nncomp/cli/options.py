@@ -238,7 +238,7 @@ _base_option = click.option(
     multiple=True,
     type=click.Path(readable=False),
     metavar="FILE",
-    help="Take differences to FILE, plain or an archive; its own base comes next.",
+    help="What differences are taken to, plain or an archive; the base of that comes next.",
 )
 
 
