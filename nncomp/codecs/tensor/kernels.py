@@ -141,7 +141,7 @@ def _leave_zeros(x: Array, bitmap: Array, others: Array) -> int:
         for k in range(len(eight)):
             # Written in any case: whether it stays is known without a branch.
             others[count] = eight[k]
-            some = np.int64(eight[k] != 0)
+            some = int(eight[k] != 0)
             count += some
             bits |= some << k
         bitmap[octet] = bits
@@ -152,7 +152,7 @@ def _leave_zeros(x: Array, bitmap: Array, others: Array) -> int:
 def _put_zeros(bitmap: Array, others: Array, out: Array) -> None:
     at = 0
     for octet in range(len(bitmap)):
-        bits = np.int64(bitmap[octet])
+        bits = int(bitmap[octet])
         eight = out[8 * octet : 8 * octet + 8]
         for k in range(len(eight)):
             some = bits >> k & 1

@@ -226,7 +226,8 @@ def order0(counts: Array) -> float:
     """Entropy of a sample in bits per symbol, with the correction of Miller and Madow."""
     seen = counts[counts > 0].astype(np.float64)
     total = float(seen.sum())
-    bits = np.log2(total) - float(seen @ np.log2(seen)) / total
+    # Rounding may bring it below zero, where a single symbol is.
+    bits = max(0.0, np.log2(total) - float(seen @ np.log2(seen)) / total)
     return float(bits + (len(seen) - 1) / (2 * np.log(2) * total))
 
 

@@ -162,6 +162,7 @@ def _decide(
     share = _SAMPLE if segment.size is None else segment.size // _SAMPLE_SHARE
     looking = options.probing or dtype is None or base is not None
     sample = window.peek(min(_SAMPLE, share)) if looking else b""
+    near = sample
     lead, lasts, unsure = 0, _EVERY, False
     if dtype is None and not options.groups:
         sample = _from_everywhere(window.peek(min(_EVERY_UNKNOWN, segment.size or _EVERY_UNKNOWN)))
@@ -180,8 +181,9 @@ def _decide(
         start = base.start_of(segment, window.position - done, done)
         room = 0 if start is None else (base.size - start - done) // step * step
         if start is not None and room:
-            changes = base.changes(start + done, sample[:room], difference.width)
-            if _cheaper(changes, difference, sample[:room], layout):
+            near = near[:room]
+            changes = base.changes(start + done, near, difference.width)
+            if _cheaper(changes, difference, near, layout):
                 piece = replace(piece, layout=difference, base=start)
                 return _Decision(piece, min(lasts, room), 0, step)
     if dtype == BYTES and not options.groups:
