@@ -162,7 +162,7 @@ def _decide(
     share = _SAMPLE if segment.size is None else segment.size // _SAMPLE_SHARE
     looking = options.probing or dtype is None or base is not None
     sample = window.peek(min(_SAMPLE, share)) if looking else b""
-    near = sample
+    near = sample  # what the base is compared with must be in one piece
     lead, lasts, unsure = 0, _EVERY, False
     if dtype is None and not options.groups:
         sample = _from_everywhere(window.peek(min(_EVERY_UNKNOWN, segment.size or _EVERY_UNKNOWN)))

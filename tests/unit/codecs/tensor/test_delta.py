@@ -97,6 +97,14 @@ def test_bases_that_end_early(dtype: str, cut: int) -> None:
     assert got < without * (1 - 0.8 * cut / len(content)) + 1000
 
 
+def test_text_of_which_some_is_changed() -> None:
+    words = [b"alpha ", b"beta ", b"gamma ", b"delta ", b"epsilon "]
+    old = b"".join(words[i] for i in RANDOM.integers(5, size=60_000))
+    new = bytearray(old)
+    new[::1000] = b"#" * len(new[::1000])
+    assert size(bytes(new), old) < 0.01 * len(old)
+
+
 def test_bases_that_are_longer_or_of_another_kind(safetensors) -> None:
     content = NEW.tobytes()
     assert size(content, OLD.tobytes() * 2, "zipnn:dtype=bf16") < 0.1 * len(content)
