@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -50,11 +50,10 @@ class NewBytes:
     """
 
     def __init__(self, size: int) -> None:
-        create, address = ctypes.pythonapi.PyBytes_FromStringAndSize, _api("PyBytes_AsString")
-        create.restype, create.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_ssize_t]
+        self._pointer = ctypes.c_void_p()
         # As a pointer: an object with a second reference cannot be resized.
-        self._pointer = ctypes.c_void_p(create(None, size))
-        start: int = address(self._pointer)
+        self._pointer = ctypes.c_void_p(_python().PyBytes_FromStringAndSize(None, size))
+        start: int = _python().PyBytes_AsString(self._pointer)
         if size >= _HUGE:
             _ask_for_huge_pages(start, size)
         self.view = memoryview((ctypes.c_ubyte * size).from_address(start)).cast("B")
@@ -64,24 +63,31 @@ class NewBytes:
         full = size == len(self.view)
         self.view.release()
         pointer, self._pointer = self._pointer, ctypes.c_void_p()
-        resize = ctypes.pythonapi._PyBytes_Resize
-        resize.restype, resize.argtypes = ctypes.c_int, [ctypes.c_void_p, ctypes.c_ssize_t]
-        if not full and resize(ctypes.byref(pointer), size):
+        if not full and _python()._PyBytes_Resize(ctypes.byref(pointer), size):
             raise MemoryError("a result cannot be made shorter")
         value: bytes = ctypes.cast(pointer, ctypes.py_object).value
-        _api("Py_DecRef")(pointer)  # `value` has a reference of its own
+        _python().Py_DecRef(pointer)  # `value` has a reference of its own
         return value
 
     def __del__(self) -> None:
         if self._pointer:
-            _api("Py_DecRef")(self._pointer)
+            _python().Py_DecRef(self._pointer)
 
 
-def _api(name: str) -> Any:
-    """A function of Python's C interface that takes an object and gives an address or nothing."""
-    function = getattr(ctypes.pythonapi, name)
-    function.restype, function.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-    return function
+@cache
+def _python() -> ctypes.PyDLL:
+    """Python's C interface: an object of our own, for others set types on `ctypes.pythonapi`."""
+    python = ctypes.PyDLL("python", handle=ctypes.pythonapi._handle)
+    pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
+    for name, result, arguments in (
+        ("PyBytes_FromStringAndSize", pointer, [pointer, size]),
+        ("PyBytes_AsString", pointer, [pointer]),
+        ("_PyBytes_Resize", ctypes.c_int, [pointer, size]),
+        ("Py_DecRef", None, [pointer]),
+    ):
+        function = getattr(python, name)
+        function.restype, function.argtypes = result, arguments
+    return python
 
 
 def _ask_for_huge_pages(start: int, size: int) -> None:
