@@ -43,35 +43,51 @@ class NewBytes:
     """A `bytes` object that is filled before anybody else sees it, as C extensions do it.
 
     Attributes:
-        view: Its memory, to be written to; not initialised.
+        view: Its memory, to be written to; not initialised. The memory stays as long as
+            this view, or any that was made of it.
 
     Args:
         size: How many bytes; it can be made shorter in the end.
+
+    Raises:
+        MemoryError: There is not as much.
     """
 
     def __init__(self, size: int) -> None:
-        self._pointer = ctypes.c_void_p()
-        # As a pointer: an object with a second reference cannot be resized.
-        self._pointer = ctypes.c_void_p(_python().PyBytes_FromStringAndSize(None, size))
-        start: int = _python().PyBytes_AsString(self._pointer)
+        self._held = _Held(size)
+        start: int = _python().PyBytes_AsString(self._held.pointer)
         if size >= _HUGE:
             _ask_for_huge_pages(start, size)
-        self.view = memoryview((ctypes.c_ubyte * size).from_address(start)).cast("B")
+        memory = (ctypes.c_ubyte * size).from_address(start)
+        memory.__dict__["held"] = self._held  # every view refers to `memory`
+        self.view = memoryview(memory).cast("B")
 
     def finish(self, size: int) -> bytes:
-        """The object with its first `size` bytes; its memory must not be used any more."""
+        """The object with its first `size` bytes; no view of it must be used any more."""
         full = size == len(self.view)
         self.view.release()
-        pointer, self._pointer = self._pointer, ctypes.c_void_p()
+        pointer, self._held.pointer = self._held.pointer, ctypes.c_void_p()
         if not full and _python()._PyBytes_Resize(ctypes.byref(pointer), size):
             raise MemoryError("a result cannot be made shorter")
         value: bytes = ctypes.cast(pointer, ctypes.py_object).value
         _python().Py_DecRef(pointer)  # `value` has a reference of its own
         return value
 
+
+class _Held:
+    """A reference to an object that is being made, or none.
+
+    Attributes:
+        pointer: As a pointer: an object with a second reference cannot be resized.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.pointer = ctypes.c_void_p()
+        self.pointer.value = _python().PyBytes_FromStringAndSize(None, size)
+
     def __del__(self) -> None:
-        if self._pointer:
-            _python().Py_DecRef(self._pointer)
+        if self.pointer:
+            _python().Py_DecRef(self.pointer)
 
 
 @cache

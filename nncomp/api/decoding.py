@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
@@ -85,7 +86,9 @@ class _BoundedBytes:
     def expect(self, size: int | None) -> None:
         """The next member announces its size."""
         if size and size <= self._limit and not self._asked:
-            self._fixed = NewBytes(size)
+            # What is announced may be a lie; what comes will show whether memory is enough.
+            with suppress(MemoryError):
+                self._fixed = NewBytes(size)
 
     def room(self, size: int) -> memoryview | None:
         """Where the bytes of the write after those asked for will stay, if that is known."""

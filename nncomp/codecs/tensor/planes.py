@@ -7,7 +7,11 @@
         LZ4       varint size, one LZ4 block
         SNAPPY    varint size, one raw Snappy stream without its length
         SPARSE    u8: the most frequent byte; plane of the bitmap (1: another byte), then
-                  plane of the other bytes; neither is SPARSE
+                  plane of the other bytes
+        ROWS      varint length of a row, plane of the classes of the rows (0 to 63), then
+                  for each class from 0 to the highest a plane of all of its rows
+
+    Planes in a plane are neither SPARSE nor ROWS.
 
 A plane of no bytes takes no bytes. A decoder knows the size of every plane beforehand.
 
@@ -42,18 +46,21 @@ __all__ = [
     "count_bits",
     "decode_plane",
     "order0",
+    "read_classes",
     "sample_counts",
     "size_of",
     "unpack_bitmap",
 ]
 
-RAW, CONSTANT, ZSTD, LZ4_BLOCK, SNAPPY_STREAM, SPARSE = range(6)
-METHODS = ("raw", "constant", "zstd", "lz4", "snappy", "sparse")
+RAW, CONSTANT, ZSTD, LZ4_BLOCK, SNAPPY_STREAM, SPARSE, ROWS = range(7)
+METHODS = ("raw", "constant", "zstd", "lz4", "snappy", "sparse", "rows")
 """Names of the methods, for people."""
 
 _SAMPLE = 4096  # bytes of a plane that are looked at before it is coded
 _SPARSE_FROM = 0.6  # share of one byte from which a bit for it is dearer than its entropy
 _RUNS_FROM = 0.95  # the same from which runs of it take less than Huffman's whole bits
+_CLASSES_MAX = 64
+_CLASS_SIZE = 32 << 10  # bytes that a class of rows has at least, to be worth its own code
 _HUFFMAN = zstandard.ZstdCompressionParameters(
     strategy=zstandard.STRATEGY_FAST,
     window_log=17,
@@ -101,12 +108,13 @@ class PlaneCoder:
         self._lz4 = LZ4.encoder({"level": max(0, min(settings.level, 12))})
         self._snappy = SNAPPY.encoder({})
 
-    def encode(self, plane: Array, *, repeats: bool) -> list[Buffer]:
+    def encode(self, plane: Array, *, repeats: bool, row: int = 0) -> list[Buffer]:
         """The plane coded, in pieces to be joined.
 
         Args:
             plane: uint8, contiguous.
             repeats: Whether strings of bytes come again in it, so that matches pay.
+            row: Length of the rows that it is made of, whose scales may differ; 0: none.
         """
         if not len(plane):
             return []
@@ -120,6 +128,9 @@ class PlaneCoder:
             sparse = self._sparse(plane, common)
             if best is None or size_of(sparse) < size_of(best):
                 best = sparse
+        if best is not None and row and not len(plane) % row and len(plane) >= 2 * _CLASS_SIZE:
+            rows = self._rows(plane.reshape(-1, row))
+            best = min(best, rows, key=size_of)
         if best is None or size_of(best) > self._settings.threshold * len(plane):
             return [bytes([RAW]), plane.data]
         return best
@@ -145,12 +156,25 @@ class PlaneCoder:
         pieces: list[Buffer] = [bytes([SPARSE, common])]
         for part in (bitmap, plane[others]):
             counts = sample_counts(part)
-            runs = counts.max() > _RUNS_FROM * counts.sum()
-            dense = self._dense(part, counts, repeats=bool(runs)) if len(part) else []
-            if dense is None or (dense and size_of(dense) > len(part)):
-                dense = [bytes([RAW]), part.data]
-            pieces += dense
+            pieces += self._nested(part, repeats=bool(counts.max() > _RUNS_FROM * counts.sum()))
         return pieces
+
+    def _rows(self, rows: Array) -> list[Buffer]:
+        """Rows of like means together: where the means are exponents, rows of one scale."""
+        count = min(_CLASSES_MAX, rows.size // _CLASS_SIZE, len(rows))
+        rank = np.argsort(np.argsort(rows.sum(axis=1), kind="stable"), kind="stable")
+        classes = (rank * count // len(rows)).astype(np.uint8)
+        pieces: list[Buffer] = [bytes([ROWS]) + pack_varint(rows.shape[1])]
+        for part in (classes, *(rows[classes == k].reshape(-1) for k in range(count))):
+            pieces += self._nested(part)
+        return pieces
+
+    def _nested(self, part: Array, *, repeats: bool = False) -> list[Buffer]:
+        """A plane in a plane."""
+        dense = self._dense(part, sample_counts(part), repeats=repeats) if len(part) else []
+        if dense is None or size_of(dense) > len(part):
+            return [bytes([RAW]), part.data]
+        return dense
 
     def _compressor(self, kind: str) -> zstandard.ZstdCompressor:
         """The compressor of this thread: "huffman", or "zstd" at the level."""
@@ -185,6 +209,8 @@ def decode_plane(source: Cursor, size: int, *, nested: bool = False) -> Array:
         return np.full(size, source.take(1)[0], np.uint8)
     if method == SPARSE and not nested:
         return _decode_sparse(source, size)
+    if method == ROWS and not nested:
+        return _decode_rows(source, size)
     if method not in (ZSTD, LZ4_BLOCK, SNAPPY_STREAM):
         raise CorruptError(f"a plane is coded by method {method}, which does not exist")
     payload = source.take(unpack_varint(source))
@@ -203,6 +229,27 @@ def _decode_sparse(source: Cursor, size: int) -> Array:
     plane = np.full(size, common, np.uint8)
     plane[others] = decode_plane(source, int(np.count_nonzero(others)), nested=True)
     return plane
+
+
+def read_classes(source: Cursor, size: int) -> tuple[int, Array]:
+    """What a plane of `size` bytes in ROWS begins with: length of a row, class of each."""
+    row = unpack_varint(source)
+    if not row or size % row:
+        raise CorruptError(f"a plane of {size} bytes has no rows of {row}")
+    classes = decode_plane(source, size // row, nested=True)
+    if classes.max() >= _CLASSES_MAX:
+        raise CorruptError("a row has a class that does not exist")
+    return row, classes
+
+
+def _decode_rows(source: Cursor, size: int) -> Array:
+    row, classes = read_classes(source, size)
+    plane = np.empty((size // row, row), np.uint8)
+    for k in range(int(classes.max()) + 1):
+        of_class = classes == k
+        part = decode_plane(source, row * int(np.count_nonzero(of_class)), nested=True)
+        plane[of_class] = part.reshape(-1, row)
+    return plane.reshape(-1)
 
 
 def unpack_bitmap(packed: Array, count: int) -> Array:

@@ -32,6 +32,7 @@ _SAMPLE_SHARE = 16  # but no more than a part of what the decision is for
 _ALIGNED = 48  # a multiple of every width
 _EVERY = 32 << 20  # bytes for which a decision holds
 _EVERY_UNKNOWN = 1 << 20
+_ROW_MAX = 32 << 10  # bytes of a row, which no record cuts
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Options:
         dtype: The element type of the whole stream; None: look for a file format.
         groups, sign: As for `layout_of`.
         probing: Whether samples decide on matches and palettes, too.
+        rows: Whether rows of matrices are kept whole, and grouped by their scales.
     """
 
     block: int
@@ -50,6 +52,7 @@ class Options:
     groups: int = 0
     sign: bool = True
     probing: bool = True
+    rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,9 @@ def _decide(
     repeats = repeating(planes_of(sample, layout, lead))
     palette = few_values(sample[lead:], layout)
     piece = replace(piece, repeats=repeats, palette=palette, unsure=unsure)
+    row = segment.shape[-1] if options.rows and segment.shape and layout.numeric else 0
+    if row and row * step <= _ROW_MAX:
+        piece, step = replace(piece, row=row), row * step
     return _Decision(piece, lasts, lead, step)
 
 

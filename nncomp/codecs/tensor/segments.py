@@ -48,6 +48,7 @@ class Piece:
         repeats: For each plane, whether matches pay in it; missing ones do not.
         palette: Whether a few values seem to be all there are.
         base: Offset in the base of the bytes to take the difference to, or None.
+        row: Elements of a row of the matrix that it consists of, or 0.
         unsure: Whether bytes as they are, with matches, may be smaller.
         floats: Name of the element type if it is a floating-point one, for lossy coding.
     """
@@ -56,6 +57,7 @@ class Piece:
     layout: Layout
     repeats: tuple[bool, ...] = ()
     palette: bool = False
+    row: int = 0
     unsure: bool = False
     base: int | None = None
     floats: str | None = None
@@ -155,7 +157,9 @@ def _encode_elements(
         if planes is None:
             return header, None
         for k, plane in enumerate(planes):
-            out += coder.encode(plane, repeats=k < len(piece.repeats) and piece.repeats[k])
+            # The scale of a row shows in the exponents, which are in the last plane.
+            row = piece.row if k == len(planes) - 1 and len(elements) == header.count else 0
+            out += coder.encode(plane, repeats=any(piece.repeats[k : k + 1]), row=row)
     return header, out
 
 

@@ -19,10 +19,12 @@ from nncomp.codecs.tensor.planes import (
     LZ4_BLOCK,
     METHODS,
     RAW,
+    ROWS,
     SNAPPY_STREAM,
     SPARSE,
     ZSTD,
     decode_plane,
+    read_classes,
     unpack_bitmap,
 )
 from nncomp.codecs.tensor.segments import SegmentHeader, decode_segment
@@ -160,6 +162,10 @@ def _skip_plane(payload: Payload, size: int, *, nested: bool = False) -> int:
         payload.skip(1)
         others = unpack_bitmap(decode_plane(payload, -(-size // 8), nested=True), size)
         _skip_plane(payload, int(np.count_nonzero(others)), nested=True)
+    elif method == ROWS and not nested:
+        row, classes = read_classes(payload, size)
+        for count in np.bincount(classes):
+            _skip_plane(payload, row * int(count), nested=True)
     else:
         raise CorruptError(f"a plane is coded by method {method}, which does not exist")
     return method

@@ -76,21 +76,22 @@ class _Zipnn:
         ),
         Param("level", "int", 3, -7, 22, help="of zstd, and of lz4 as backend", stored=False),
         Param("threshold", "float", 0.99, 0, 1, help="share to shrink to, at least", stored=False),
+        Param("rows", "bool", False, help="group the rows of matrices by scale", stored=False),
         Param("block", "size", _MIB, _BLOCK_MIN, _BLOCK_MAX, help="size of the records"),
         *lossy.PARAMS,
         Param("base", "digest", "none", help="base of the differences; set by --base"),
     )
     levels: Mapping[int, Params] = MappingProxyType(
         {
-            1: {"backend": "lz4", "level": 0},
-            2: {"backend": "huffman"},
+            1: {"backend": "huffman"},
+            2: {"level": 1},
             3: {"level": 1},
             4: {"level": 2},
             5: {"level": 3},
             6: {"level": 6},
-            7: {"level": 12},
-            8: {"level": 17, "block": 4 * _MIB},
-            9: {"level": 22, "block": 16 * _MIB},
+            7: {"level": 12, "rows": True},
+            8: {"level": 17, "rows": True, "block": 4 * _MIB},
+            9: {"level": 22, "rows": True, "block": 16 * _MIB},
         }
     )
 
@@ -122,6 +123,7 @@ class _Zipnn:
             groups=int(params["groups"]),
             sign=bool(params["sign"]),
             probing=params["backend"] == "auto",
+            rows=bool(params["rows"]),
         )
         base = _base(params, context)
         records = cut(chunks, options, BaseTensors(base) if base else None)

@@ -142,7 +142,7 @@ HOSTILE = {
     "bits go on": (segment(3, BITS, b"\1", raw(0x0F)), 3, "behind the last"),
     "index above the table": (segment(4, PALETTE, b"\2", b"\0", b"ab", raw(0, 1)), 4, "above it"),
     "table cut off": (segment(4, PALETTE, b"\2", b"\xff", b"abcd", raw(0, 1)), 4, "too early"),
-    "unknown method": (segment(3, PLAIN, b"\1", b"\6"), 3, "method 6"),
+    "unknown method": (segment(3, PLAIN, b"\1", b"\x63"), 3, "method 99"),
     "plane larger than the payload": (segment(3, PLAIN, b"\1", raw(1, 2)), 3, "too early"),
     "coded size larger than the payload": (segment(3, PLAIN, b"\1", b"\2\x7f"), 3, "too early"),
     "coded size beyond everything": (
