@@ -82,6 +82,21 @@ def test_memory_is_given_back(size: int, finished: bool) -> None:
     assert kept < 20_000
 
 
+def test_views_keep_the_memory() -> None:
+    NewBytes(10).view.release()  # what is imported and cached is there now
+    tracemalloc.start()
+    new = NewBytes(1 << 20)
+    part = np.frombuffer(new.view[1000:2000], np.uint8)
+    del new
+    gc.collect()
+    assert tracemalloc.get_traced_memory()[0] > 1 << 20
+    part[:] = 7
+    assert part.tobytes() == bytes([7]) * 1000
+    del part
+    assert tracemalloc.get_traced_memory()[0] < 20_000
+    tracemalloc.stop()
+
+
 def test_other_users_of_the_interpreter_are_not_disturbed() -> None:
     create = ctypes.pythonapi.PyBytes_FromStringAndSize
     before = create.restype, create.argtypes

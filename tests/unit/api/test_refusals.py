@@ -93,3 +93,15 @@ def test_arguments_are_checked(arguments: dict[str, object], tmp_path: Path) -> 
     with pytest.raises(UsageError):
         nncomp.open(tmp_path / "x.nnc", "wb", **arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_announced_sizes_that_are_lies(member: Callable[..., bytes]) -> None:
+    for size in (4, 2, 1 << 59):
+        lying = member([(b"abc", None)], content_size=size)
+        with pytest.raises(CorruptError):
+            nncomp.decompress(lying, memory_limit=1 << 60)
+    announced = member([(b"abc", None), (b"de", None)], content_size=5)
+    plain = member([(b"fgh", None)])
+    for parts in ((announced, plain), (plain, announced), (announced, announced, plain)):
+        content = {announced: b"abcde", plain: b"fgh"}
+        assert nncomp.decompress(b"".join(parts)) == b"".join(content[part] for part in parts)
