@@ -22,7 +22,10 @@ RESULTS = HERE / "results"
 DATA = HERE.parent.parent / "shared" / "data"
 
 # Settings of the environment that change speed, and must not change a bit.
-_PREFIXES = ("ATEN_", "KMP_", "MALLOC_", "MKL_", "NNCOMP_", "NUMBA_", "OMP_", "ONEDNN_")
+_PREFIXES = (
+    *("ATEN_", "BLOSC_", "KMP_", "MALLOC_", "MKL_", "NNCOMP_", "NUMBA_", "NUMEXPR_", "OMP_"),
+    *("ONEDNN_", "OPENBLAS_", "RAYON_"),
+)
 
 T = TypeVar("T")
 

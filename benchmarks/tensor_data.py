@@ -86,6 +86,26 @@ class Numbers:
         runs = _runs(self.data) if self.file else [(self.dtype, self.data)]
         return sum(entropy(plane) for dtype, raw in runs for plane in planes(raw, dtype))
 
+    def save(self, folder: Path) -> None:
+        """Write it for other processes: files `data` and `base`, the rest in `about`."""
+        (folder / "data").write_bytes(self.data)
+        if self.base is not None:
+            (folder / "base").write_bytes(self.base)
+        (folder / "about").write_text(json.dumps([self.name, self.dtype, self.file]))
+
+    @classmethod
+    def load(cls, folder: Path) -> Numbers:
+        """What `save` wrote."""
+        name, dtype, file = json.loads((folder / "about").read_text())
+        base = folder / "base"
+        return cls(
+            name,
+            dtype,
+            (folder / "data").read_bytes(),
+            file,
+            base.read_bytes() if base.exists() else None,
+        )
+
 
 # --- the order-0 limit ---------------------------------------------------------------
 

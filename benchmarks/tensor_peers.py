@@ -226,9 +226,16 @@ DELTA_PEERS = {"zipnn": PEERS["zipnn"], "zstd-19": ("zstandard", _zstd(19))}
 """The same for what has a base."""
 
 
+def maker(name: str) -> Maker:
+    """By the name in tables; nncomp's has its method after a space."""
+    if name.startswith("nncomp "):
+        return nncomp_maker(name.removeprefix("nncomp "))
+    return {**PEERS, **DELTA_PEERS}[name][1]
+
+
 def here(
     peers: dict[str, tuple[str, Maker]], names: Sequence[str]
-) -> tuple[list[Maker], dict[str, str]]:
+) -> tuple[list[str], dict[str, str]]:
     """Those of `names` that can run on this machine, and versions of all their packages.
 
     Raises:
@@ -237,9 +244,9 @@ def here(
     unknown = [name for name in names if name not in peers]
     if unknown:
         raise SystemExit(f"no peer is called {unknown[0]}; there are {', '.join(peers)}")
-    wanted = {name: peers[name] for name in peers if name in names}
+    wanted = {name: package for name, (package, _) in peers.items() if name in names}
     versions = {
         package: metadata.version(package) if importlib.util.find_spec(package) else "missing"
-        for package, _ in wanted.values()
+        for package in wanted.values()
     }
-    return [make for package, make in wanted.values() if versions[package] != "missing"], versions
+    return [name for name, package in wanted.items() if versions[package] != "missing"], versions

@@ -6,9 +6,10 @@
     python benchmarks/tensors.py --large     5 GB by path and pipe, and one tensor out of it
     python benchmarks/tensors.py --table results/NAME.json
 
-All contestants run in one process, one after the other in each round, and the two directions
-are timed apart. What comes back is compared outside the timing. The data sets, and the
-order-0 limit that each is compared with, are described in tensor_data.py.
+Each contestant has a process of its own, described in tensor_worker.py, and they take turns:
+while one works, the others sleep. The two directions are timed apart. What comes back is
+compared outside the timing. The data sets, and the order-0 limit that each is compared with,
+are described in tensor_data.py.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import argparse
 import os
 import re
 import tempfile
-import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from common import (
     DATA,
     circumstances,
@@ -38,54 +39,47 @@ from common import (
 )
 from tensor_data import Numbers, changed, data_sets, synthetic
 from tensor_files import large, memory, print_steps
-from tensor_peers import DELTA_PEERS, PEERS, Contestant, Maker, here, nncomp_maker
+from tensor_peers import DELTA_PEERS, PEERS, here
+from tensor_worker import WAYS, ContestantError, Worker
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-WAYS = ("compress", "decompress")
 SIZES = {"speed": "128M", "delta": "128M", "memory": "1G", "large": "5G"}
 AT_LEAST = 32_000_000  # bytes per turn: shorter data sets are done several times
+THREAD_SETTINGS = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"),
+    *("NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS", "BLOSC_NTHREADS"),
+)
+"""Variables of the environment that hold pools of threads to a number; read at import."""
 
 
 # --- measuring -----------------------------------------------------------------------
-
-
-class DifferentError(Exception):
-    """What came back is not what went in."""
 
 
 @dataclass
 class Entry:
     """What one contestant did to one data set, round by round: (processor, wall) seconds."""
 
-    contestant: Contestant
+    worker: Worker
+    told: str = ""
     size: int = 0
     problem: str = ""
     seconds: dict[str, list[tuple[float, float]]] = field(
         default_factory=lambda: {way: [] for way in WAYS}
     )
 
-    def turn(self, data: bytes, repeats: int) -> None:
-        """There and back, several times; the mean counts."""
-        spent = np.zeros((2, 2))
-        for _ in range(repeats):
-            blob, spent_there = timed(
-                self.contestant.compress, bytearray(data) if self.contestant.spoils else data
-            )
-            blob = bytes(blob)
-            raw, spent_back = timed(self.contestant.decompress, blob)
-            raw = np.frombuffer(raw, np.uint8)
-            if not np.array_equal(raw, np.frombuffer(data, np.uint8)):
-                raise DifferentError("came back different")
-            self.size = len(blob)
-            spent += (spent_there, spent_back)
-        for way, (cpu, wall) in zip(WAYS, spent.tolist(), strict=True):
-            self.seconds[way].append((cpu / repeats, wall / repeats))
+    def start(self) -> None:
+        """Wait until it is ready."""
+        self.told = self.worker.answer()["told"]
+
+    def turn(self, repeats: int) -> None:
+        """There and back, each several times; the mean counts."""
+        for way in WAYS:
+            found = self.worker.ask(way, repeats)
+            self.size = found["size"]
+            self.seconds[way].append((found["cpu"], found["wall"]))
 
     def record(self, raw_size: int) -> dict[str, Any]:
         """Medians, and the rounds they come from."""
-        found: dict[str, Any] = {"method": self.contestant.name, "told": self.contestant.told}
+        found: dict[str, Any] = {"method": self.worker.name, "told": self.told}
         if self.problem:
             return {**found, "problem": self.problem}
         found["size"] = self.size
@@ -101,35 +95,32 @@ class Entry:
         return found
 
 
-def timed(work: Callable[[Any], Any], argument: object) -> tuple[Any, tuple[float, float]]:
-    """What a call returns, and the processor and wall seconds of it."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = work(argument)
-    cpu = time.process_time() - cpu
-    return result, (cpu, time.perf_counter() - wall)
+def compare(numbers: Numbers, names: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """Let all take turns on one data set.
 
-
-def compare(numbers: Numbers, contestants: list[Contestant], rounds: int) -> dict[str, Any]:
-    """Let all take turns on one data set; one round is not counted, for it compiles kernels.
-
-    A peer that fails or lies is named and left out of the rest of this data set; nncomp, the
-    first of the contestants, stops the run.
+    A peer that fails or lies is named and left out of the rest of this data set; nncomp stops
+    the run.
     """
-    entries = [Entry(contestant) for contestant in contestants]
     repeats = max(1, AT_LEAST // max(1, len(numbers.data)))
-    for turn, entry in enumerate(turns(entries, rounds + 1)):
-        if entry.problem:
-            continue
-        try:
-            entry.turn(numbers.data, repeats if turn >= len(entries) else 1)
-        except Exception as error:
-            if entry.contestant.name.startswith("nncomp"):
-                raise SystemExit(f"{numbers.name}, {entry.contestant.name}: {error}") from error
-            entry.problem = str(error) or type(error).__name__
-            say(f"{numbers.name}, {entry.contestant.name}: {entry.problem}")
-    for entry in entries:
-        for rounds_of_way in entry.seconds.values():
-            del rounds_of_way[:1]
+    with tempfile.TemporaryDirectory(dir=options.tmp) as folder, ExitStack() as stack:
+        numbers.save(Path(folder))
+        entries = [
+            Entry(stack.enter_context(Worker(name, options.threads, Path(folder))))
+            for name in names
+        ]
+        steps = [(entry, entry.start) for entry in entries]
+        steps += [(entry, partial(entry.turn, repeats)) for entry in turns(entries, options.rounds)]
+        for entry, step in steps:
+            if entry.problem:
+                continue
+            try:
+                step()
+            except ContestantError as error:
+                entry.problem = str(error)
+                told = f"{numbers.name}, {entry.worker.name}: {error}"
+                if entry.worker.name.startswith("nncomp "):
+                    raise SystemExit(told) from error
+                say(told)
     limit = numbers.limit
     return {
         "data": numbers.name,
@@ -144,12 +135,12 @@ def compare(numbers: Numbers, contestants: list[Contestant], rounds: int) -> dic
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """The data sets, or the deltas, one after the other."""
     known = DELTA_PEERS if options.mode == "delta" else PEERS
-    makers, versions = here(known, options.peers if options.peers is not None else list(known))
+    names, versions = here(known, options.peers if options.peers is not None else list(known))
     missing = [name for name, version in versions.items() if version == "missing"]
     if missing:
         say(f"not installed: {', '.join(missing)}")
-    ours: list[Maker] = [nncomp_maker(method) for method in options.method]
-    makers = [*ours, *makers]
+    names = [*(f"nncomp {method}" for method in options.method), *names]
+    os.environ |= dict.fromkeys(THREAD_SETTINGS, str(options.threads))
     record = {**circumstances(versions), "entries": []}
     if options.mode == "delta":
         sources = (changed(synthetic(name, options.size)) for name in options.only or ["bf16"])
@@ -157,8 +148,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         sources = data_sets(options.data, options.size, options.only)
     for numbers in sources:
         say(f"{numbers.name}: {len(numbers.data):,} bytes")
-        contestants = [make(numbers, options.threads) for make in makers]
-        record["entries"].append(compare(numbers, contestants, options.rounds))
+        record["entries"].append(compare(numbers, names, options))
     return record
 
 
@@ -249,7 +239,7 @@ def arguments() -> argparse.Namespace:
         "--compiled", choices=("on", "off"), default="on", help="compiled kernels of nncomp"
     )
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the files")
-    parser.add_argument("--tmp", type=Path, help="where --memory and --large put their files")
+    parser.add_argument("--tmp", type=Path, help="folder for what is written meanwhile")
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json")
     parser.add_argument("--table", metavar="RECORD", help="only print this record")
     options = parser.parse_args()
