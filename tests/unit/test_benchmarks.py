@@ -120,30 +120,74 @@ def test_a_package_that_is_missing_is_named(
 ) -> None:
     peers = module("tensor_peers")
     monkeypatch.setitem(sys.modules, "pcodec", None)  # as if it were not installed
-    makers, versions = peers.here(peers.PEERS, ["lz4", "pcodec"])
-    assert len(makers) == 1
+    names, versions = peers.here(peers.PEERS, ["lz4", "pcodec"])
+    assert names == ["lz4"]
     assert versions["pcodec"] == "missing"
 
 
-def test_a_peer_that_gives_other_numbers_back_is_left_out(
-    module: Callable[[str], ModuleType],
+def test_numbers_go_from_process_to_process(
+    module: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
-    tensors, peers, data = map(module, ("tensors", "tensor_peers", "tensor_data"))
-    liar = peers.Contestant("liar", "", lambda raw: raw, lambda blob: blob[::-1])
-    honest = peers.Contestant("honest", "", lambda raw: raw, lambda blob: blob)
-    numbers = data.Numbers("", "I8", bytes(range(200)))
-    found = tensors.compare(numbers, [liar, honest], rounds=1)["methods"]
-    assert found[0]["problem"] == "came back different"
-    assert found[1]["size"] == 200
+    data = module("tensor_data")
+    numbers = data.changed(data.synthetic("f16", 10_000))
+    numbers.save(tmp_path)
+    assert data.Numbers.load(tmp_path) == numbers
+
+
+def tensors(*arguments: str | Path, packages: Path | None = None) -> tuple[str, str]:
+    """Run the benchmark, with other packages before those installed; output and errors."""
+    run = subprocess.run(
+        [sys.executable, BENCHMARKS / "tensors.py", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(packages or "")},
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout, run.stderr
+
+
+PCODEC = """
+ChunkConfig = dict
+
+class standalone:
+    @staticmethod
+    def simple_compress(numbers, config):
+        return numbers.tobytes()
+
+    @staticmethod
+    def simple_decompress(blob):
+"""
+
+
+@pytest.mark.parametrize(
+    ("decompress", "problem"),
+    [
+        ("return blob[::-1]", "came back different"),
+        ("return blob[:-1]", "came back different"),
+        ("raise ValueError('not today')", "not today"),
+        ("import os; os._exit(3)", "its process ended with 3"),
+        ("print('chatter'); return blob", ""),
+    ],
+)
+def test_a_peer_that_fails_is_left_out(decompress: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "pcodec.py").write_text(PCODEC + f"        {decompress}\n")
+    (tmp_path / "pcodec-9.dist-info").mkdir()
+    (tmp_path / "pcodec-9.dist-info" / "METADATA").write_text("Name: pcodec\nVersion: 9\n")
+    name = tmp_path / "record"
+    options = ["--only", "bf16", "--size", "4K", "--rounds", "1", "-m", "store", "--save", name]
+    _, said = tensors(*options, "--peers", "zstd-1", "pcodec", packages=tmp_path)
+    assert f"bf16, pcodec: {problem}" in said or not problem
+    methods = json.loads(name.with_suffix(".json").read_text())["entries"][0]["methods"]
+    store, zstd, peer = methods
+    assert store["size"] > 4000 > zstd["size"]
+    assert (peer["problem"] == problem) if problem else (peer["size"] == 4000)
 
 
 def test_tensors_go_from_the_contestants_to_the_record_to_the_table(tmp_path: Path) -> None:
     name = tmp_path / "record"
-    script = [sys.executable, BENCHMARKS / "tensors.py"]
     options = ["--only", "bool", "f32-*", "--size", "40K", "--rounds", "1"]
-    options += ["-m", "zstd", "--peers", "zstd-1", "lz4", "--save", name]
-    run = subprocess.run([*script, *options], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
+    printed, _ = tensors(*options, "-m", "zstd", "--peers", "zstd-1", "lz4", "--save", name)
 
     record = json.loads(name.with_suffix(".json").read_text())
     assert [entry["data"] for entry in record["entries"]] == ["bool", "f32-bf16", "f32-f16"]
@@ -152,8 +196,7 @@ def test_tensors_go_from_the_contestants_to_the_record_to_the_table(tmp_path: Pa
         assert entry["bytes"] == 40_000
         assert 0 < entry["order0"] < min(ours["size"], zstd["size"])
         assert min(ours["size"], zstd["size"], lz4["size"]) > 0
-    table = subprocess.run(
-        [*script, "--table", name.with_suffix(".json")], capture_output=True, text=True, check=True
-    )
-    assert table.stdout == run.stdout
-    assert table.stdout.startswith("| data | bytes | order-0 % | `nncomp zstd` % |")
+    assert record["environment"]["OMP_NUM_THREADS"] == "1"
+    table, _ = tensors("--table", name.with_suffix(".json"))
+    assert table == printed
+    assert table.startswith("| data | bytes | order-0 % | `nncomp zstd` % |")
