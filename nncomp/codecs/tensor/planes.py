@@ -8,8 +8,8 @@
         SNAPPY    varint size, one raw Snappy stream without its length
         SPARSE    u8: the most frequent byte; plane of the bitmap (1: another byte), then
                   plane of the other bytes
-        ROWS      varint length of a row, plane of the classes of the rows (0 to 63), then
-                  for each class from 0 to the highest a plane of all of its rows
+        ROWS      varint length of a row, 16 at least; plane of the classes of the rows (0 to
+                  63), then for each class from 0 to the highest a plane of all of its rows
 
     Planes in a plane are neither SPARSE nor ROWS.
 
@@ -60,6 +60,7 @@ _SAMPLE = 4096  # bytes of a plane that are looked at before it is coded
 _SPARSE_FROM = 0.6  # share of one byte from which a bit for it is dearer than its entropy
 _RUNS_FROM = 0.95  # the same from which runs of it take less than Huffman's whole bits
 _CLASSES_MAX = 64
+_ROW_MIN = 16  # bytes: indices of rows, of eight bytes each, take less than the rows
 _CLASS_SIZE = 32 << 10  # bytes that a class of rows has at least, to be worth its own code
 _HUFFMAN = zstandard.ZstdCompressionParameters(
     strategy=zstandard.STRATEGY_FAST,
@@ -128,9 +129,9 @@ class PlaneCoder:
             sparse = self._sparse(plane, common)
             if best is None or size_of(sparse) < size_of(best):
                 best = sparse
-        if best is not None and row and not len(plane) % row and len(plane) >= 2 * _CLASS_SIZE:
-            rows = self._rows(plane.reshape(-1, row))
-            best = min(best, rows, key=size_of)
+        whole = row >= _ROW_MIN and not len(plane) % row
+        if best is not None and whole and len(plane) >= 2 * _CLASS_SIZE:
+            best = min(best, self._rows(plane.reshape(-1, row)), key=size_of)
         if best is None or size_of(best) > self._settings.threshold * len(plane):
             return [bytes([RAW]), plane.data]
         return best
@@ -234,7 +235,7 @@ def _decode_sparse(source: Cursor, size: int) -> Array:
 def read_classes(source: Cursor, size: int) -> tuple[int, Array]:
     """What a plane of `size` bytes in ROWS begins with: length of a row, class of each."""
     row = unpack_varint(source)
-    if not row or size % row:
+    if row < _ROW_MIN or size % row:
         raise CorruptError(f"a plane of {size} bytes has no rows of {row}")
     classes = decode_plane(source, size // row, nested=True)
     if classes.max() >= _CLASSES_MAX:

@@ -121,7 +121,8 @@ def cut(
 
 def _append(pieces: list[Piece], piece: Piece) -> None:
     """Add a piece; bytes that are no numbers go on where such bytes end."""
-    if pieces and piece.layout == BYTEWISE and replace(pieces[-1], size=piece.size) == piece:
+    bytewise = piece.layout == BYTEWISE and piece.floats is None
+    if pieces and bytewise and replace(pieces[-1], size=piece.size) == piece:
         piece = replace(piece, size=piece.size + pieces.pop().size)
     pieces.append(piece)
 

@@ -15,7 +15,7 @@ from nncomp.coding.varint import pack_varint
 from nncomp.errors import CorruptError
 
 MIB = 1 << 20
-RAW, CONSTANT, ZSTD, LZ4, SNAPPY, SPARSE = range(6)
+RAW, CONSTANT, ZSTD, LZ4, SNAPPY, SPARSE, ROWS = range(7)
 PLAIN, ROTATED, ZIGZAG, BITS, PALETTE, FIELDS = range(6)
 DELTA, ZERO_MAP = 0x40, 0x80
 NOISE = np.random.default_rng(1).bytes(4096)
@@ -95,6 +95,14 @@ VALID = {
         segment(5, PLAIN, b"\1", bytes([SPARSE, 9]), raw(0b01010), raw(1, 2)),
         b"\x09\1\x09\2\x09",
     ),
+    "rows": (
+        segment(64, PLAIN, b"\1", bytes([ROWS, 16]), raw(1, 0, 1, 3), raw(*range(16)),
+                raw(*range(40, 72)), constant(9)),
+        bytes([*range(40, 56), *range(16), *range(56, 72)]) + b"\x09" * 16,
+    ),
+    "one row": (
+        segment(17, PLAIN, b"\1", bytes([ROWS, 17]), raw(0), raw(*range(17))), bytes(range(17)),
+    ),
     "zstd": (segment(6, PLAIN, b"\1", coded(ZSTD, zstd_frame(b"aaabbb"))), b"aaabbb"),
     "lz4": (
         segment(6, PLAIN, b"\1", coded(LZ4, lz4.block.compress(b"aaabbb", store_size=False))),
@@ -102,7 +110,7 @@ VALID = {
     ),
     "snappy": (segment(6, PLAIN, b"\1", coded(SNAPPY, snappy.compress(b"aaabbb")[1:])), b"aaabbb"),
     "two segments": (segment(1, PLAIN, b"\1", raw(1)) + segment(2, BITS, b"\1", raw(2)), b"\1\0\1"),
-}
+}  # fmt: skip
 
 # Payload, size of the record, and what the error says.
 HOSTILE = {
@@ -164,6 +172,27 @@ HOSTILE = {
         segment(3, PLAIN, b"\1", bytes([SPARSE, 0]), raw(8), raw(1)), 3, "behind its end"),
     "sparse with more than there is": (
         segment(3, PLAIN, b"\1", bytes([SPARSE, 0]), raw(7), raw(1)), 3, "too early"),
+    "rows of nothing": (
+        segment(3, PLAIN, b"\1", bytes([ROWS, 0]), constant(0)), 3, "no rows of 0"),
+    "short rows": (
+        segment(30, PLAIN, b"\1", bytes([ROWS, 15]), constant(0)), 30, "no rows of 15"),
+    "rows that do not fit": (
+        segment(33, PLAIN, b"\1", bytes([ROWS, 16]), constant(0)), 33, "no rows of 16"),
+    "rows longer than the plane": (
+        segment(30, PLAIN, b"\1", bytes([ROWS, 60]), constant(0)), 30, "no rows of 60"),
+    "endless rows": (
+        segment(30, PLAIN, b"\1", bytes([ROWS]), pack_varint((1 << 64) - 1)), 30, "no rows of"),
+    "class that does not exist": (
+        segment(32, PLAIN, b"\1", bytes([ROWS, 32]), raw(64), constant(0)), 32, "class"),
+    "rows with more than there is": (
+        segment(32, PLAIN, b"\1", bytes([ROWS, 16]), raw(0, 1), raw(*range(16)), raw(3)), 32,
+        "too early"),
+    "rows in rows": (
+        segment(32, PLAIN, b"\1", bytes([ROWS, 16, ROWS, 16]), raw(0, 0)), 32, "method 6"),
+    "sparse in rows": (
+        segment(32, PLAIN, b"\1", bytes([ROWS, 16]), raw(0, 0), bytes([SPARSE])), 32, "method 5"),
+    "rows in sparse": (
+        segment(32, PLAIN, b"\1", bytes([SPARSE, 0, ROWS, 16])), 32, "method 6"),
 }  # fmt: skip
 
 
@@ -262,43 +291,54 @@ def test_noise_as_payload() -> None:
         _decode_or_refuse(start + random.bytes(int(random.integers(60))), size)
 
 
-@pytest.mark.parametrize(
-    ("name", "payload", "size"),
-    [
-        (
-            "many small segments",
-            segment(15 * MIB, PLAIN, b"\1", constant(7)) + segment(1, PLAIN, b"\x20a") * 40_000,
-            15 * MIB + 40_000,
-        ),
-        ("constants", segment(16 * MIB, PLAIN, b"\x20", constant(7) * 32), 16 * MIB),
-        ("eight planes", segment(16 * MIB, ROTATED, b"\x08", constant(7) * 8), 16 * MIB),
-        (
-            "fields",
-            segment(16 * MIB, FIELDS, b"\x40" + b"\x04" * 64, constant(7) * 64),
-            16 * MIB,
-        ),
-        ("bits", segment(16 * MIB, BITS, b"\1", constant(0x55)), 16 * MIB),
-        (
-            "sparse zeros",
-            segment(16 * MIB, ZIGZAG | ZERO_MAP, b"\1", bytes([SPARSE, 0xFF]), constant(0))
-            + (bytes([SPARSE, 1]) + constant(0)),
-            16 * MIB,
-        ),
-        ("palette", segment(16 * MIB, PALETTE, b"\2\0ab", constant(0)), 16 * MIB),
-        (
-            "palette of sparse indices",
-            segment(16 * MIB, PALETTE, b"\2\0ab", bytes([SPARSE, 0]), constant(0)),
-            16 * MIB,
-        ),
-    ],
-)
+BOMBS = {
+    "many small segments": segment(16 * MIB - 40_000, PLAIN, b"\1", constant(7))
+    + segment(1, PLAIN, b"\x20a") * 40_000,
+    "constants": segment(16 * MIB, PLAIN, b"\x20", constant(7) * 32),
+    "eight planes": segment(16 * MIB, ROTATED, b"\x08", constant(7) * 8),
+    "fields": segment(16 * MIB, FIELDS, b"\x40" + b"\x04" * 64, constant(7) * 64),
+    "bits": segment(16 * MIB, BITS, b"\1", constant(0x55)),
+    "sparse": segment(16 * MIB, PLAIN, b"\1", bytes([SPARSE, 9]), constant(0x55), constant(8)),
+    "sparse without zeros": segment(
+        16 * MIB, ZIGZAG | ZERO_MAP, b"\1", bytes([SPARSE, 0xFF]), constant(0),
+        bytes([SPARSE, 1]), constant(0),
+    ),
+    "palette": segment(16 * MIB, PALETTE, b"\2\0ab", constant(0)),
+    "palette of sparse indices": segment(
+        16 * MIB, PALETTE, b"\2\0ab", bytes([SPARSE, 0]), constant(0)
+    ),
+    "rows": segment(16 * MIB, PLAIN, b"\1", bytes([ROWS, 16]), constant(0), constant(7)),
+    "rows without zeros": segment(
+        16 * MIB, ZIGZAG | ZERO_MAP, b"\1", constant(0xFF),
+        bytes([ROWS, 16]), constant(0), constant(7),
+    ),
+    "rows of high classes": segment(
+        16 * MIB, ZIGZAG, b"\2", (bytes([ROWS, 16]) + constant(63) + constant(7)) * 2
+    ),
+    "everything": segment(
+        16 * MIB, ROTATED | ZERO_MAP, b"\2", bytes([SPARSE, 0xFF]), constant(0),
+        (bytes([ROWS, 16]) + constant(0) + constant(7)) * 2,
+    ),
+    "zstd": segment(16 * MIB, PLAIN, b"\1", coded(ZSTD, zstd_frame(bytes(16 * MIB)))),
+    "snappy and lz4": segment(
+        16 * MIB, ROTATED, b"\2",
+        coded(SNAPPY, snappy.compress(bytes(8 * MIB))[4:]),
+        coded(LZ4, lz4.block.compress(bytes(8 * MIB), store_size=False)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", BOMBS)
 def test_bombs_take_no_more_memory_than_was_announced(
-    zipnn, name: str, payload: bytes, size: int
+    zipnn, monkeypatch, name: str, compiled: bool
 ) -> None:
     params = zipnn.params(block="16M")
+    monkeypatch.setattr("nncomp.codecs.tensor.zipnn._COMPILED_FROM", 0 if compiled else 1 << 30)
+    next(iter(ZIPNN.decode([Block(1, segment(1, PLAIN, b"\1", raw(1)))], params, Context())))
     tracemalloc.start()
-    blocks = ZIPNN.decode([Block(size, payload)], params, Context())
-    assert len(next(iter(blocks))) == size
+    content = next(iter(ZIPNN.decode([Block(16 * MIB, BOMBS[name])], params, Context())))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < ZIPNN.memory(params), name
+    assert len(content) == 16 * MIB
+    assert peak < ZIPNN.memory(params)
