@@ -36,7 +36,7 @@ from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
     from nncomp.codecs.base import Buffer
-    from nncomp.codecs.tensor.arrays import Array, Literals
+    from nncomp.codecs.tensor.arrays import Array, Ops
     from nncomp.codecs.tensor.cursor import Cursor
 
 __all__ = [
@@ -98,13 +98,12 @@ class PlaneCoder:
 
     Args:
         settings: How hard it tries.
-        literals: `coding.literals.encode_literals` where compiled code is used: faster than
-            the library, and a little smaller.
+        ops: What computes.
     """
 
-    def __init__(self, settings: Settings, literals: Literals | None) -> None:
+    def __init__(self, settings: Settings, ops: Ops) -> None:
         self._settings = settings
-        self._literals = literals
+        self._ops = ops
         self._local = threading.local()  # a compressor works for one thread at a time
         self._lz4 = LZ4.encoder({"level": max(0, min(settings.level, 12))})
         self._snappy = SNAPPY.encoder({})
@@ -124,11 +123,11 @@ class PlaneCoder:
         common = int(counts.argmax())
         if counts[common] == total and not np.any(plane != common):
             return [bytes([CONSTANT, common])]
-        best = self._dense(plane, counts, repeats=repeats)
-        if self._settings.backend == "auto" and counts[common] >= _SPARSE_FROM * total:
-            sparse = self._sparse(plane, common)
-            if best is None or size_of(sparse) < size_of(best):
-                best = sparse
+        sparse = self._settings.backend == "auto" and counts[common] >= _SPARSE_FROM * total
+        # Where nothing comes again, a byte that is as common makes codes of whole bits lose.
+        tried = [] if sparse and not repeats else [self._dense(plane, counts, repeats=repeats)]
+        tried += [self._sparse(plane, common)] if sparse else []
+        best = min(filter(None, tried), key=size_of, default=None)
         whole = row >= _ROW_MIN and not len(plane) % row
         if best is not None and whole and len(plane) >= 2 * _CLASS_SIZE:
             best = min(best, self._rows(plane.reshape(-1, row)), key=size_of)
@@ -147,15 +146,14 @@ class PlaneCoder:
             return _sized(ZSTD, pack_frame(self._compressor("zstd"), plane.data))
         if order0(counts) > 8 * self._settings.threshold:
             return None
-        frame = self._literals(plane) if self._literals else None
+        frame = self._ops.literals(plane) if self._ops.literals else None
         return _sized(ZSTD, frame or pack_frame(self._compressor("huffman"), plane.data))
 
     def _sparse(self, plane: Array, common: int) -> list[Buffer]:
         """A bit for each byte that is not `common`, and these bytes."""
-        others = plane != common
-        bitmap = np.packbits(others, bitorder="little")
+        bitmap, others = self._ops.leave_zeros(plane ^ np.uint8(common))
         pieces: list[Buffer] = [bytes([SPARSE, common])]
-        for part in (bitmap, plane[others]):
+        for part in (bitmap, others ^ np.uint8(common)):
             counts = sample_counts(part)
             pieces += self._nested(part, repeats=bool(counts.max() > _RUNS_FROM * counts.sum()))
         return pieces
@@ -195,8 +193,14 @@ class PlaneCoder:
         return compressor
 
 
-def decode_plane(source: Cursor, size: int, *, nested: bool = False) -> Array:
+def decode_plane(source: Cursor, size: int, ops: Ops, *, nested: bool = False) -> Array:
     """Read a plane of `size` bytes; it may lie in the payload itself.
+
+    Args:
+        source: Stands before it.
+        size: How many bytes it has.
+        ops: What computes.
+        nested: Whether it is a plane in a plane.
 
     Raises:
         CorruptError: There is no such plane.
@@ -209,9 +213,9 @@ def decode_plane(source: Cursor, size: int, *, nested: bool = False) -> Array:
     if method == CONSTANT:
         return np.full(size, source.take(1)[0], np.uint8)
     if method == SPARSE and not nested:
-        return _decode_sparse(source, size)
+        return _decode_sparse(source, size, ops)
     if method == ROWS and not nested:
-        return _decode_rows(source, size)
+        return _decode_rows(source, size, ops)
     if method not in (ZSTD, LZ4_BLOCK, SNAPPY_STREAM):
         raise CorruptError(f"a plane is coded by method {method}, which does not exist")
     payload = source.take(unpack_varint(source))
@@ -224,31 +228,33 @@ def decode_plane(source: Cursor, size: int, *, nested: bool = False) -> Array:
     return np.frombuffer(raw, np.uint8)
 
 
-def _decode_sparse(source: Cursor, size: int) -> Array:
-    common = source.take(1)[0]
-    others = unpack_bitmap(decode_plane(source, -(-size // 8), nested=True), size)
-    plane = np.full(size, common, np.uint8)
-    plane[others] = decode_plane(source, int(np.count_nonzero(others)), nested=True)
+def _decode_sparse(source: Cursor, size: int, ops: Ops) -> Array:
+    common = np.uint8(source.take(1)[0])
+    bitmap = decode_plane(source, -(-size // 8), ops, nested=True)
+    others = decode_plane(source, count_bits(bitmap, size), ops, nested=True)
+    plane = np.empty(size, np.uint8)
+    ops.put_zeros(bitmap, others ^ common, plane)
+    plane ^= common
     return plane
 
 
-def read_classes(source: Cursor, size: int) -> tuple[int, Array]:
+def read_classes(source: Cursor, size: int, ops: Ops) -> tuple[int, Array]:
     """What a plane of `size` bytes in ROWS begins with: length of a row, class of each."""
     row = unpack_varint(source)
     if row < _ROW_MIN or size % row:
         raise CorruptError(f"a plane of {size} bytes has no rows of {row}")
-    classes = decode_plane(source, size // row, nested=True)
+    classes = decode_plane(source, size // row, ops, nested=True)
     if classes.max() >= _CLASSES_MAX:
         raise CorruptError("a row has a class that does not exist")
     return row, classes
 
 
-def _decode_rows(source: Cursor, size: int) -> Array:
-    row, classes = read_classes(source, size)
+def _decode_rows(source: Cursor, size: int, ops: Ops) -> Array:
+    row, classes = read_classes(source, size, ops)
     plane = np.empty((size // row, row), np.uint8)
     for k in range(int(classes.max()) + 1):
         of_class = classes == k
-        part = decode_plane(source, row * int(np.count_nonzero(of_class)), nested=True)
+        part = decode_plane(source, row * int(np.count_nonzero(of_class)), ops, nested=True)
         plane[of_class] = part.reshape(-1, row)
     return plane.reshape(-1)
 

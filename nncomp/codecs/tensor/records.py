@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Record", "cut"]
 
 _SAMPLE = 32 << 10  # bytes looked at for a decision
+_SAMPLE_MIN = 1 << 10
 _SAMPLE_SHARE = 16  # but no more than a part of what the decision is for
 _ALIGNED = 48  # a multiple of every width
 _EVERY = 32 << 20  # bytes for which a decision holds
@@ -192,7 +193,7 @@ def _decide(
                 return _Decision(piece, min(lasts, room), 0, step)
     if dtype == BYTES and not options.groups:
         return _Decision(replace(piece, repeats=(True,)), lasts, 0, step)
-    if not options.probing or len(sample) < layout.unit:
+    if not options.probing or len(sample) < _SAMPLE_MIN:
         return _Decision(piece, lasts, lead, step)
     repeats = repeating(planes_of(sample, layout, lead))
     palette = few_values(sample[lead:], layout)

@@ -208,16 +208,16 @@ def _room(out: Array, layout: Layout) -> Array:
 def _decode_elements(source: Cursor, header: SegmentHeader, out: Array, ops: Ops) -> None:
     layout, count = header.layout, header.count
     if layout.family == PALETTE:
-        _decode_palette(source, out)
+        _decode_palette(source, out, ops)
         return
     if not header.zero_map:
-        planes = [decode_plane(source, size) for size in plane_sizes(layout, count)]
+        planes = [decode_plane(source, size, ops) for size in plane_sizes(layout, count)]
         join_planes(layout, planes, out, ops)
         return
-    bitmap = decode_plane(source, -(-count // 8))
+    bitmap = decode_plane(source, -(-count // 8), ops)
     left = np.empty(count_bits(bitmap, count), out.dtype)
     if len(left):
-        planes = [decode_plane(source, size) for size in plane_sizes(layout, len(left))]
+        planes = [decode_plane(source, size, ops) for size in plane_sizes(layout, len(left))]
         join_planes(layout, planes, left, ops)
     ops.put_zeros(bitmap, left, out)
 
@@ -236,10 +236,10 @@ def _encode_palette(elements: Array, width: int, coder: PlaneCoder) -> list[Buff
     return start + coder.encode(indices.astype(np.uint8), repeats=False)
 
 
-def _decode_palette(source: Cursor, out: Array) -> None:
+def _decode_palette(source: Cursor, out: Array, ops: Ops) -> None:
     size = source.take(1)[0] + 1
     table = np.frombuffer(source.take(size * out.itemsize), out.dtype)
-    indices = decode_plane(source, len(out))
+    indices = decode_plane(source, len(out), ops)
     if int(indices.max()) >= size:
         raise CorruptError(f"an index of a palette of {size} values is above it")
     # Piece by piece, since NumPy makes indices of eight bytes of them; "clip" needs no copy.

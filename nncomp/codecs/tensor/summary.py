@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Payload", "SegmentSummary", "describe_loss", "read_segment", "summarise"]
 
+_OPS = ops(compiled=False)  # for next to no data, compiled ones need not be loaded
+
 KINDS = (*METHODS, "zeros", "palette", "stored", "overhead")
 """What the bytes of a payload are for: planes by their method, maps of zeros, palettes,
 content that is stored, and headers."""
@@ -134,7 +136,7 @@ def _summarise_one(payload: Payload, room: int) -> SegmentSummary:
         kinds["palette"] = payload.offset - before
     if header.zero_map and count:
         before = payload.offset
-        bitmap = unpack_bitmap(decode_plane(payload, -(-count // 8)), count)
+        bitmap = unpack_bitmap(decode_plane(payload, -(-count // 8), _OPS), count)
         count = int(np.count_nonzero(bitmap))
         kinds["zeros"] = payload.offset - before
     for plane in plane_sizes(header.layout, count) if count else []:
@@ -160,10 +162,10 @@ def _skip_plane(payload: Payload, size: int, *, nested: bool = False) -> int:
         payload.skip(unpack_varint(payload))
     elif method == SPARSE and not nested:
         payload.skip(1)
-        others = unpack_bitmap(decode_plane(payload, -(-size // 8), nested=True), size)
+        others = unpack_bitmap(decode_plane(payload, -(-size // 8), _OPS, nested=True), size)
         _skip_plane(payload, int(np.count_nonzero(others)), nested=True)
     elif method == ROWS and not nested:
-        row, classes = read_classes(payload, size)
+        row, classes = read_classes(payload, size, _OPS)
         for count in np.bincount(classes):
             _skip_plane(payload, row * int(count), nested=True)
     else:
@@ -185,9 +187,8 @@ def read_segment(payload: Payload, segment: SegmentSummary, base: Base | None) -
     """
     payload.offset = segment.start
     source = Cursor(payload.take(segment.stop - segment.start))
-    functions = ops(compiled=False)  # for next to no data, they need not be loaded
     out = np.empty(segment.size, np.uint8)
-    decode_segment(source, out, base, functions)
+    decode_segment(source, out, base, _OPS)
     return out.tobytes()
 
 

@@ -185,7 +185,7 @@ class _Encoder:
             float(params["threshold"]),
             int(params["block"]),
         )
-        self._coder = PlaneCoder(settings, self._ops.literals)
+        self._coder = PlaneCoder(settings, self._ops)
 
     def encode(self, record: Record) -> Block:
         raw = self._loss.apply(record) if self._loss else record.raw

@@ -39,7 +39,8 @@ def test_lengths_in_every_type(zipnn, contents, dtype: str) -> None:
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS, key=repr), ids=str)
 def test_every_length_in_every_layout(contents, layout: Layout) -> None:
-    coder, numpy = PlaneCoder(Settings(), None), ops(compiled=False)
+    numpy = ops(compiled=False)
+    coder = PlaneCoder(Settings(), numpy)
     kinds = cycle(contents(LENGTH).values())
     for length in range(1, LENGTH + 1, 1 if layout.numeric else 11):
         raw = memoryview(next(kinds))[:length]
