@@ -22,6 +22,7 @@ of 64 positions next to nothing is found, and the literals, Huffman coded in blo
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -59,6 +60,8 @@ METHODS = ("raw", "constant", "zstd", "lz4", "snappy", "sparse", "rows")
 _SAMPLE = 4096  # bytes of a plane that are looked at before it is coded
 _SPARSE_FROM = 0.6  # share of one byte from which a bit for it is dearer than its entropy
 _RUNS_FROM = 0.95  # the same from which runs of it take less than Huffman's whole bits
+_X_LOG_X = np.arange((1 << 16) + 1) * np.log2(np.maximum(1, np.arange((1 << 16) + 1)))
+_CORRECTION = 1 / (2 * math.log(2))  # of Miller and Madow, in bits for each symbol seen but one
 _CLASSES_MAX = 64
 _ROW_MIN = 16  # bytes: indices of rows, of eight bytes each, take less than the rows
 _CLASS_SIZE = 32 << 10  # bytes that a class of rows has at least, to be worth its own code
@@ -277,12 +280,13 @@ def sample_counts(plane: Array) -> Array:
 
 
 def order0(counts: Array) -> float:
-    """Entropy of a sample in bits per symbol, with the correction of Miller and Madow."""
-    seen = counts[counts > 0].astype(np.float64)
-    total = float(seen.sum())
+    """Entropy in bits per symbol of a sample of at most 65,536, corrected for its size."""
+    total = int(counts.sum())
+    if total >= len(_X_LOG_X):
+        raise ValueError(f"{total} symbols are no sample")
     # Rounding may bring it below zero, where a single symbol is.
-    bits = max(0.0, np.log2(total) - float(seen @ np.log2(seen)) / total)
-    return float(bits + (len(seen) - 1) / (2 * np.log(2) * total))
+    bits = max(0.0, float(_X_LOG_X[total] - _X_LOG_X[counts].sum()) / total)
+    return bits + (int(np.count_nonzero(counts)) - 1) * _CORRECTION / total
 
 
 def _sized(method: int, coded: bytes) -> list[Buffer]:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nncomp.codecs.tensor.dtypes import BYTES
+from nncomp.codecs.tensor.dtypes import BYTES, DTYPES
 from nncomp.codecs.tensor.formats import segments
 from nncomp.codecs.tensor.formats.base import Segment
 from nncomp.codecs.tensor.layouts import BYTEWISE, PLAIN, ROTATED, ZIGZAG, Layout, layout_of
@@ -30,6 +30,7 @@ __all__ = ["Options", "Record", "cut"]
 _SAMPLE = 32 << 10  # bytes looked at for a decision
 _SAMPLE_MIN = 1 << 10
 _SAMPLE_SHARE = 16  # but no more than a part of what the decision is for
+_EITHER = (DTYPES["F16"], DTYPES["F64"], DTYPES["C128"])  # whose exponents are no whole byte
 _ALIGNED = 48  # a multiple of every width
 _EVERY = 32 << 20  # bytes for which a decision holds
 _EVERY_UNKNOWN = 1 << 20
@@ -175,7 +176,7 @@ def _decide(
         lasts = _EVERY_UNKNOWN
     else:
         layout = layout_of(dtype or BYTES, groups=options.groups, sign=options.sign)
-    if layout.family == ROTATED and dtype is not None and sample:
+    if layout.family == ROTATED and dtype in _EITHER and sample:
         layout = cheapest(sample, [layout, Layout(PLAIN, layout.width)])
     floats = dtype if dtype is not None and dtype.kind == "float" else None
     # Pieces begin with a whole element, whatever it is cut into: elements are rounded.
