@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import zstandard
@@ -19,6 +20,8 @@ _HEADER_SIZE = 6
 # content, so that the decoder allocates nothing but the result.
 _READ = b"\x28\xb5\x2f\xfd\xa0"
 _WINDOW_MAX = 1 << 31
+
+_local = threading.local()  # a decompressor works for one thread at a time
 
 
 def pack_frame(compressor: zstandard.ZstdCompressor, raw: Buffer) -> bytes:
@@ -40,6 +43,8 @@ def unpack_frame(payload: Buffer, raw_size: int) -> bytes:
     Raises:
         zstandard.ZstdError: The payload is no frame of this size.
     """
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_MAX)
+    if not hasattr(_local, "decompressor"):
+        _local.decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_MAX)
     frame = b"".join((_READ, raw_size.to_bytes(4, "little"), payload))
-    return decompressor.decompress(frame, allow_extra_data=False)
+    content: bytes = _local.decompressor.decompress(frame, allow_extra_data=False)
+    return content
