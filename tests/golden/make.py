@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,6 +96,111 @@ def flipped(data: bytes, at: int) -> bytes:
     return bytes(changed)
 
 
+def tensor_member(*records: tuple[bytes, bytes], params: str = "65536,0.0,0.0,0,none") -> bytes:
+    """Any payloads and their contents under a header of `zipnn`."""
+    sink = io.BytesIO()
+    writer = MemberWriter(sink, Header(32, 1, 0, 4 << 20, params))
+    for payload, raw in records:
+        writer.add(raw, payload)
+    writer.finish()
+    return sink.getvalue()
+
+
+def floats() -> bytes:
+    """float32 numbers of integer arithmetic alone: the same wherever this runs."""
+    digests = b"".join(hashlib.sha256(bytes([k, 1])).digest() for k in range(64))
+    # Sign and mantissa of all kinds; exponents from 120 to 127, the higher the rarer.
+    exponents = (120 + (byte & -byte).bit_length() % 8 for byte in digests[1::4])
+    words = (
+        (byte & 1) << 31 | exponent << 23 | byte << 15 | byte * byte
+        for byte, exponent in zip(digests[::4], exponents, strict=True)
+    )
+    return b"".join(word.to_bytes(4, "little") for word in words)
+
+
+def tensors() -> Iterator[tuple[str, str, bytes, bytes | None]]:
+    """Name, parameters, content and base of archives that an encoder makes."""
+    numbers = floats()
+    yield "float32", "dtype=f32", numbers, None
+    upper = b"".join(numbers[k : k + 2] for k in range(2, len(numbers), 4))
+    yield "bfloat16", "dtype=bf16,backend=huffman", upper, None
+    yield "text", "dtype=bytes", TEXT[:5000], None
+    yield "lz4", "dtype=f32,backend=lz4", numbers[:400] * 3, None
+    yield "snappy", "dtype=bytes,backend=snappy", numbers[:400] * 3, None
+    yield "lossy", "dtype=f32,rel=0.01", numbers, None
+    yield "bool", "dtype=bool", bytes(byte & byte >> 4 & 1 for byte in numbers), None
+    entry = {"dtype": "F32", "shape": [len(numbers) // 4], "data_offsets": [0, len(numbers)]}
+    text = json.dumps({"weights": entry}).encode()
+    file = len(text).to_bytes(8, "little") + text + numbers
+    yield "safetensors", "", file, None
+    changed = bytearray(numbers)
+    changed[::200] = b"\x11" * len(changed[::200])
+    yield "difference", "dtype=f32", bytes(changed), numbers
+
+
+def every_segment() -> bytes:
+    """Each layout and each method, by hand from FORMAT.md; it decodes to `EVERY_SEGMENT`."""
+    frame = b"\x19\x00\x00abc"  # the last block, raw, of three bytes
+    segments = (
+        b"\x03\x00\x01\x00xyz",  # bytes, raw
+        b"\x05\x00\x02\x00ac\x00bd!",  # two planes, a tail
+        b"\x04\x01\x02\x01\x01\x01\x7f",  # rotated, constant
+        b"\x04\x02\x02\x00\x01\x02\x01\x00",  # zigzag: -1 and 1
+        b"\x0a\x03\x01\x00\x81\x02",  # ten bits
+        b"\x06\x04\x02\x01abxy\x00\x01\x00\x01",  # a palette of two
+        b"\x06\x05\x02\x01\x02\x00\x01\x02\x00abcd",  # fields of one and two
+        b"\x06\x80\x02\x00\x05\x00\x01\x03\x00\x02\x04",  # a zero map
+        b"\x04\x82\x02\x01\x00",  # nothing but zeros
+        b"\x03\x00\x01\x02\x06" + frame,  # Zstandard
+        b"\x06\x00\x01\x03\x07\x60aaabbb",  # LZ4: literals
+        b"\x06\x00\x01\x04\x07\x14cccddd",  # Snappy: literals
+        b"\x05\x00\x01\x05\x09\x00\x0a\x00\x01\x02",  # sparse
+        b"\x40\x00\x01\x06\x10\x00\x01\x00\x01\x03\x01P\x01Q\x01S",  # rows
+        b"\x64\x00\x04\x01\x07\x01\x08\x01\x09\x01\x0a",  # so that it shrinks
+    )
+    return b"".join(segments)
+
+
+EVERY_SEGMENT = b"".join(
+    (
+        b"xyz",
+        b"abcd!",
+        b"\x80\xbf\x80\xbf",
+        b"\xff\xff\x01\x00",
+        b"\x01\x00\x00\x00\x00\x00\x00\x01\x00\x01",
+        b"xyabxy",
+        b"\x01ab\x02cd",
+        b"\x01\x02\x00\x00\x03\x04",
+        bytes(4),
+        b"abc",
+        b"aaabbb",
+        b"cccddd",
+        b"\x09\x01\x09\x02\x09",
+        b"Q" * 16 + b"P" * 16 + b"Q" * 16 + b"S" * 16,
+        b"\x07\x08\x09\x0a" * 25,
+    )
+)
+
+
+def bad_tensors() -> Iterator[tuple[str, bytes]]:
+    """Payloads that no encoder makes, in members whose checks are all valid."""
+    for name, payload in (
+        ("index", b"\x64\x04\x02\x00ab\x01\x01"),
+        ("plane", b"\x64\x00\x01\x02\x06\x19\x00\x00abc"),
+        ("larger", b"\x65\x00\x01\x01\x00"),
+        ("trailing", b"\x64\x00\x01\x01\x00\x00"),
+        ("nested", b"\x64\x00\x01\x05\x00\x05\x00"),
+        ("bitmap", b"\x64\x80\x01\x01\xff\x01\x00"),
+        ("difference", b"\x64\x40\x01\x00\x01\x00"),
+        ("field", b"\x64\x05\x02\x01\x00\x01\x00"),
+    ):
+        yield f"bad-zipnn-{name}", tensor_member((payload, bytes(100)))
+    lying = tensor_member((b"\x64\x00\x01\x01\x01", bytes(100)))
+    yield "bad-zipnn-content", lying
+    yield "bad-zipnn-parameters", tensor_member(params="65536,0.0,0.0,0")
+    yield "bad-zipnn-loss", tensor_member(params="65536,nan,0.0,0,none")
+
+
 def good() -> Iterator[tuple[str, bytes]]:
     """Archives that every later reader must read."""
     mixed = TEXT[: 64 << 10] + NOISE  # the second record does not shrink
@@ -111,6 +217,10 @@ def good() -> Iterator[tuple[str, bytes]]:
     yield "good-sep-lane-v1", nncomp.compress(TEXT[:3000], f"sep:lanes=5,mixing=lane,{small}")
     plain = f"sep:seb=off,mask=on,optimiser=adam,lanes=64,segment=8,{small}"
     yield "good-sep-streamed-v1", streamed(mixed, plain)
+    for name, method, content, base in tensors():
+        yield f"good-zipnn-{name}-v1", nncomp.compress(content, f"zipnn:{method}", base=base)
+    yield "good-zipnn-streamed-v1", streamed(mixed, "zipnn:block=64K")
+    yield "good-zipnn-everything-v1", tensor_member((every_segment(), EVERY_SEGMENT))
     skippable = record(0x40, b"a note"), record(0x7F, b""), record(0x02, b"content")
     yield "good-skippable-v1", with_records(*skippable, content=b"content")
 
@@ -140,6 +250,7 @@ def bad() -> Iterator[tuple[str, bytes]]:
     yield "bad-record-coded", flipped(coded, len(coded) // 2)
     yield "bad-index", flipped(plain, -FOOTER_SIZE - 10)
     yield "bad-footer", flipped(plain, -10)
+    yield from bad_tensors()
     yield "bad-content-checksum", plain[:-FOOTER_SIZE] + member(b"one", b"five")[-FOOTER_SIZE:]
 
 
@@ -152,13 +263,15 @@ def unsupported() -> Iterator[tuple[str, bytes]]:
     yield "unsupported-codec", member(b"one", codec_id=1 << 40)
     yield "unsupported-codec-version", member(b"one", codec_version=2)
     yield "unsupported-numerics", member(b"one", profile=2)
+    numbers = floats()
+    yield "unsupported-base", nncomp.compress(numbers, "zipnn:dtype=f32", base=numbers)
     yield "unsupported-weights", member(b"one", weights_digest=bytes(range(32)))
 
 
-def reading(data: bytes) -> str:
+def reading(data: bytes, base: bytes | None) -> str:
     """What README.md says about it."""
     try:
-        content = nncomp.decompress(data)
+        content = nncomp.decompress(data, base=base)
     except nncomp.NncompError as error:
         return f"`{type(error).__name__}`: {error}"
     return f"{len(content)} bytes, SHA-256 `{hashlib.sha256(content).hexdigest()}`"
@@ -171,7 +284,8 @@ def main() -> None:
             path = FOLDER / f"{name}.nnc"
             if not path.exists():
                 path.write_bytes(data)
-                sys.stdout.write(f"| {path.name} | {reading(data)} | |\n")
+                base = floats() if "good-zipnn-difference" in name else None
+                sys.stdout.write(f"| {path.name} | {reading(data, base)} | |\n")
 
 
 if __name__ == "__main__":

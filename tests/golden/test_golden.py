@@ -20,10 +20,13 @@ TABLE = dict(ROW.findall((FOLDER / "README.md").read_text()))
 CONTENTS = {name: m for name, text in TABLE.items() if (m := GOOD.fullmatch(text))}
 ERRORS = {name: m for name, text in TABLE.items() if (m := ERROR.fullmatch(text))}
 
-READERS: list[Callable[[bytes], bytes]] = [
-    nncomp.decompress,
-    lambda data: nncomp.decompress(data, threads=3),
-    lambda data: nncomp.open(io.BytesIO(data)).read(),
+# Archives of differences, and the archives of what they are differences to.
+BASES = {"good-zipnn-difference-v1.nnc": FOLDER / "good-zipnn-float32-v1.nnc"}
+
+READERS: list[Callable[[bytes, Path | None], bytes]] = [
+    lambda data, base: nncomp.decompress(data, base=base),
+    lambda data, base: nncomp.decompress(data, base=base, threads=3),
+    lambda data, base: nncomp.open(io.BytesIO(data), base=base).read(),
 ]
 
 
@@ -40,7 +43,7 @@ def test_good(name: str) -> None:
     size, digest = CONTENTS[name].groups()
     assert sum(info.raw_size for info in nncomp.inspect(FOLDER / name)) == int(size)
     for read in READERS:
-        content = read(data)
+        content = read(data, BASES.get(name))
         assert len(content) == int(size)
         assert hashlib.sha256(content).hexdigest() == digest
 
@@ -53,5 +56,5 @@ def test_bad_and_unsupported(name: str) -> None:
     assert issubclass(expected, errors.UnsupportedError) == name.startswith("unsupported-")
     for read in READERS:
         with pytest.raises(errors.NncompError, match=re.escape(text)) as caught:
-            read(data)
+            read(data, None)
         assert type(caught.value) is expected
