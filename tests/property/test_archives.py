@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 import nncomp
 from nncomp.errors import FormatError, NncompError, TruncatedError
 
-METHODS = ["store", "zstd", "lz4", "snappy"]
+METHODS = ["store", "zstd", "lz4", "snappy", "zipnn"]
 SMALL = {
     "store": b"stored as it is",
     **dict.fromkeys(["zstd", "lz4", "snappy"], b"again and again " * 6),
+    "zipnn": b"again and again " * 9,
 }
 
 # Runs, repetitions and noise; most of it compresses.
@@ -21,7 +22,20 @@ contents = st.lists(
     st.tuples(st.binary(min_size=1, max_size=200), st.integers(1, 2000)), max_size=8
 ).map(lambda parts: b"".join(piece * times for piece, times in parts))
 methods = st.sampled_from(
-    ["store", "zstd", "zstd:level=-7", "zstd:level=19,long=20", "lz4", "lz4:level=9", "snappy"]
+    [
+        "store",
+        "zstd",
+        "zstd:level=-7",
+        "zstd:level=19,long=20",
+        "lz4",
+        "lz4:level=9",
+        "snappy",
+        "zipnn",
+        "zipnn:dtype=f32",
+        "zipnn:dtype=bf16,backend=huffman",
+        "zipnn:dtype=bool",
+        "zipnn:groups=5,backend=zstd",
+    ]
 ).flatmap(
     lambda name: (
         st.just(name)
@@ -157,3 +171,15 @@ def test_parts_put_together_anew_are_refused(
     mixed = archive[:where] + archive[start:end] + archive[where:]
     if mixed not in (archive, archive * 2):
         check_damaged(mixed, content)
+
+
+@given(contents, contents, methods.filter(lambda method: "zipnn" in method), st.data())
+def test_differences(content: bytes, base: bytes, method: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(content)))
+    mixed = bytearray(content)
+    mixed[start : start + len(base)] = base
+    for one, other in ((content, base), (bytes(mixed), content), (content, bytes(mixed))):
+        if other.startswith(b"\x89NNC"):
+            continue  # of such a base the content is meant
+        archive = nncomp.compress(one, method, base=other)
+        assert nncomp.decompress(archive, base=other) == one
