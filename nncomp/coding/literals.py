@@ -74,9 +74,9 @@ def _encode_frame(x: Array, out: Array) -> int:
         if not reuse:
             before[:] = lengths
         size = _literals(block, before, reuse, words, out, at + 3)
-        if not size:
+        if not size and _bits(counts, lengths) < 8 * len(block):
             return 0
-        if size < len(block):
+        if 0 < size < len(block):
             _block_header(out, at, last, _COMPRESSED, size)
             at += 3 + size
             known = True
