@@ -62,6 +62,25 @@ def test_compiled_planes_are_the_same(width: int, length: int) -> None:
         assert np.array_equal(out, x)
 
 
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("share", [0, 0.1, 0.9, 1])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_compiled_maps_of_zeros_are_the_same(width: int, share: float, length: int) -> None:
+    kept = np.random.default_rng(1).random(length) < share
+    x = np.where(kept, patterns(width, length), 0).astype(UNSIGNED[width])
+    bitmap, others = arrays.leave_zeros(x)
+    assert np.array_equal(others, x[x != 0])
+    assert len(bitmap) == -(-length // 8)
+    for module in (arrays, kernels):
+        for values in (x, np.frombuffer(x.tobytes(), x.dtype), unaligned(x)):
+            found = module.leave_zeros(values)
+            assert np.array_equal(found[0], bitmap)
+            assert np.array_equal(found[1], others)
+        out = np.full(length, 77, x.dtype)
+        module.put_zeros(bitmap, others, out)
+        assert np.array_equal(out, x)
+
+
 @pytest.mark.parametrize("module", [arrays, kernels], ids=["numpy", "compiled"])
 @pytest.mark.parametrize(("name", "width"), [(n, w) for n, widths in PAIRS[::2] for w in widths])
 def test_every_step_has_an_inverse(module, name: str, width: int) -> None:
