@@ -16,13 +16,20 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nncomp.coding.rans import decode_plane as decode_ans
+from nncomp.coding.rans import encode_plane as encode_ans
+
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from nncomp.codecs.base import Buffer
 
 __all__ = [
     "UNSIGNED",
     "Array",
     "Ops",
+    "decode_ans",
+    "encode_ans",
     "join",
     "leave_zeros",
     "ops",
@@ -55,6 +62,9 @@ class Ops(Protocol):
     """The functions of this module, wherever they come from."""
 
     literals: Literals | None
+
+    def encode_ans(self, plane: Array) -> bytes: ...  # noqa: D102 - see coding/rans.py
+    def decode_ans(self, payload: Buffer, size: int) -> Array: ...  # noqa: D102
 
     def rotate(self, x: Array, out: Array) -> None: ...  # noqa: D102 - see below
     def unrotate(self, x: Array, out: Array) -> None: ...  # noqa: D102

@@ -12,6 +12,8 @@ import numpy as np
 
 from nncomp.coding.jit import kernel
 from nncomp.coding.literals import encode_literals as literals
+from nncomp.coding.rans_kernels import decode_plane as decode_ans
+from nncomp.coding.rans_kernels import encode_plane as encode_ans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from nncomp.codecs.tensor.arrays import Array
 
 __all__ = [
+    "decode_ans",
+    "encode_ans",
     "join",
     "leave_zeros",
     "literals",

@@ -11,6 +11,8 @@
         ROWS      varint length of a row, 16 at least; plane of the classes of the rows (0 to
                   63), then for each class from 0 to the highest a plane of all of its rows
 
+        ANS       varint size, one payload of coding/rans.py
+
     Planes in a plane are neither SPARSE nor ROWS.
 
 A plane of no bytes takes no bytes. A decoder knows the size of every plane beforehand.
@@ -53,8 +55,8 @@ __all__ = [
     "unpack_bitmap",
 ]
 
-RAW, CONSTANT, ZSTD, LZ4_BLOCK, SNAPPY_STREAM, SPARSE, ROWS = range(7)
-METHODS = ("raw", "constant", "zstd", "lz4", "snappy", "sparse", "rows")
+RAW, CONSTANT, ZSTD, LZ4_BLOCK, SNAPPY_STREAM, SPARSE, ROWS, ANS = range(8)
+METHODS = ("raw", "constant", "zstd", "lz4", "snappy", "sparse", "rows", "ans")
 """Names of the methods, for people."""
 
 _SAMPLE = 4096  # bytes of a plane that are looked at before it is coded
@@ -84,13 +86,15 @@ class Settings:
     """How hard an encoder tries.
 
     Attributes:
-        backend: "auto", "huffman", "zstd", "lz4" or "snappy".
+        backend: "auto", "huffman", "ans", "zstd", "lz4" or "snappy".
+        ans: Whether "auto" tries ANS where it would take Huffman codes.
         level: Of zstd, and of lz4 where that is the backend.
         threshold: A plane is coded if it shrinks to this share of its size or less.
         block: Bytes of a record at most.
     """
 
     backend: str = "auto"
+    ans: bool = False
     level: int = 3
     threshold: float = 0.99
     block: int = 1 << 20
@@ -149,8 +153,13 @@ class PlaneCoder:
             return _sized(ZSTD, pack_frame(self._compressor("zstd"), plane.data))
         if order0(counts) > 8 * self._settings.threshold:
             return None
+        if backend == "ans":
+            return _sized(ANS, self._ops.encode_ans(plane))
         frame = self._ops.literals(plane) if self._ops.literals else None
-        return _sized(ZSTD, frame or pack_frame(self._compressor("huffman"), plane.data))
+        huffman = _sized(ZSTD, frame or pack_frame(self._compressor("huffman"), plane.data))
+        if backend == "auto" and self._settings.ans:
+            return min(huffman, _sized(ANS, self._ops.encode_ans(plane)), key=size_of)
+        return huffman
 
     def _sparse(self, plane: Array, common: int) -> list[Buffer]:
         """A bit for each byte that is not `common`, and these bytes."""
@@ -219,9 +228,11 @@ def decode_plane(source: Cursor, size: int, ops: Ops, *, nested: bool = False) -
         return _decode_sparse(source, size, ops)
     if method == ROWS and not nested:
         return _decode_rows(source, size, ops)
-    if method not in (ZSTD, LZ4_BLOCK, SNAPPY_STREAM):
+    if method not in (ZSTD, LZ4_BLOCK, SNAPPY_STREAM, ANS):
         raise CorruptError(f"a plane is coded by method {method}, which does not exist")
     payload = source.take(unpack_varint(source))
+    if method == ANS:
+        return ops.decode_ans(payload, size)
     if method == ZSTD:
         raw = unpack_frame(payload, size)
     else:

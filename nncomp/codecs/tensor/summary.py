@@ -15,6 +15,7 @@ from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.layouts import PALETTE, plane_sizes
 from nncomp.codecs.tensor.lossy import PARAMS
 from nncomp.codecs.tensor.planes import (
+    ANS,
     CONSTANT,
     LZ4_BLOCK,
     METHODS,
@@ -158,7 +159,7 @@ def _skip_plane(payload: Payload, size: int, *, nested: bool = False) -> int:
         payload.skip(size)
     elif method == CONSTANT:
         payload.skip(1)
-    elif method in (ZSTD, LZ4_BLOCK, SNAPPY_STREAM):
+    elif method in (ZSTD, LZ4_BLOCK, SNAPPY_STREAM, ANS):
         payload.skip(unpack_varint(payload))
     elif method == SPARSE and not nested:
         payload.skip(1)

@@ -70,10 +70,11 @@ class _Zipnn:
             "backend",
             "choice",
             "auto",
-            choices=("auto", "huffman", "zstd", "lz4", "snappy"),
+            choices=("auto", "huffman", "ans", "zstd", "lz4", "snappy"),
             help="what codes the planes; auto: the best for each",
             stored=False,
         ),
+        Param("ans", "bool", False, help="try ANS beside Huffman codes", stored=False),
         Param("level", "int", 3, -7, 22, help="of zstd, and of lz4 as backend", stored=False),
         Param("threshold", "float", 0.99, 0, 1, help="share to shrink to, at least", stored=False),
         Param("rows", "bool", False, help="group the rows of matrices by scale", stored=False),
@@ -88,10 +89,10 @@ class _Zipnn:
             3: {"level": 1},
             4: {"level": 2},
             5: {"level": 3},
-            6: {"level": 6},
-            7: {"level": 12, "rows": True},
-            8: {"level": 17, "rows": True, "block": 4 * _MIB},
-            9: {"level": 22, "rows": True, "block": 16 * _MIB},
+            6: {"level": 6, "ans": True},
+            7: {"level": 12, "ans": True, "rows": True},
+            8: {"level": 17, "ans": True, "rows": True, "block": 4 * _MIB},
+            9: {"level": 22, "ans": True, "rows": True, "block": 16 * _MIB},
         }
     )
 
@@ -181,6 +182,7 @@ class _Encoder:
         self._ops = _ops(params)
         settings = Settings(
             str(params["backend"]),
+            bool(params["ans"]),
             int(params["level"]),
             float(params["threshold"]),
             int(params["block"]),

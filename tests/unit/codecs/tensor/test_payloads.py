@@ -15,7 +15,7 @@ from nncomp.coding.varint import pack_varint
 from nncomp.errors import CorruptError
 
 MIB = 1 << 20
-RAW, CONSTANT, ZSTD, LZ4, SNAPPY, SPARSE, ROWS = range(7)
+RAW, CONSTANT, ZSTD, LZ4, SNAPPY, SPARSE, ROWS, ANS = range(8)
 PLAIN, ROTATED, ZIGZAG, BITS, PALETTE, FIELDS = range(6)
 DELTA, ZERO_MAP = 0x40, 0x80
 NOISE = np.random.default_rng(1).bytes(4096)
@@ -109,6 +109,8 @@ VALID = {
         b"aaabbb",
     ),
     "snappy": (segment(6, PLAIN, b"\1", coded(SNAPPY, snappy.compress(b"aaabbb")[1:])), b"aaabbb"),
+    "ans": (segment(6, PLAIN, b"\1", coded(ANS, b"\0aaabbb")), b"aaabbb"),
+    "ans of one symbol": (segment(6, PLAIN, b"\1", coded(ANS, b"\1c")), b"cccccc"),
     "two segments": (segment(1, PLAIN, b"\1", raw(1)) + segment(2, BITS, b"\1", raw(2)), b"\1\0\1"),
 }  # fmt: skip
 
@@ -172,6 +174,11 @@ HOSTILE = {
         segment(3, PLAIN, b"\1", bytes([SPARSE, 0]), raw(8), raw(1)), 3, "behind its end"),
     "sparse with more than there is": (
         segment(3, PLAIN, b"\1", bytes([SPARSE, 0]), raw(7), raw(1)), 3, "too early"),
+    "ans of nothing": (segment(3, PLAIN, b"\1", coded(ANS, b"")), 3, "ends"),
+    "ans of fewer bytes": (segment(3, PLAIN, b"\1", coded(ANS, b"\0ab")), 3, "ends"),
+    "ans of more bytes": (segment(3, PLAIN, b"\1", coded(ANS, b"\0abcd")), 3, "follows"),
+    "ans of another kind": (segment(3, PLAIN, b"\1", coded(ANS, b"\4abc")), 3, "kind"),
+    "ans without a table": (segment(3, PLAIN, b"\1", coded(ANS, b"\3" + bytes(35))), 3, "table"),
     "rows of nothing": (
         segment(3, PLAIN, b"\1", bytes([ROWS, 0]), constant(0)), 3, "no rows of 0"),
     "short rows": (
@@ -319,6 +326,7 @@ BOMBS = {
         16 * MIB, ROTATED | ZERO_MAP, b"\2", bytes([SPARSE, 0xFF]), constant(0),
         (bytes([ROWS, 16]) + constant(0) + constant(7)) * 2,
     ),
+    "ans": segment(16 * MIB, ROTATED, b"\2", coded(ANS, b"\1a" * 64) * 2),
     "zstd": segment(16 * MIB, PLAIN, b"\1", coded(ZSTD, zstd_frame(bytes(16 * MIB)))),
     "snappy and lz4": segment(
         16 * MIB, ROTATED, b"\2",

@@ -24,7 +24,7 @@ KIB, MIB = 1 << 10, 1 << 20
 TYPES = ["auto", "bytes", *(name.lower() for name in DTYPES)]
 LAYOUTS = {layout_of(dtype) for dtype in [*DTYPES.values(), *GGUF_TYPES.values()]}
 LAYOUTS |= {layout_of(BYTES, groups=groups) for groups in (1, 2, 3, 5, 8, 32)}
-BACKENDS = ["auto", "huffman", "zstd", "lz4", "snappy"]
+BACKENDS = ["auto", "huffman", "ans", "zstd", "lz4", "snappy"]
 # Every length of every type through the whole codec takes a minute; else every 17th.
 EVERY = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "expensive" else 17
 
@@ -200,7 +200,7 @@ def test_small_content_gets_small_records(zipnn) -> None:
     [
         ("dtype=f33", "dtype='f33'"),
         ("groups=33", "groups='33'"),
-        ("backend=brotli", "auto, huffman, zstd, lz4, snappy"),
+        ("backend=brotli", "auto, huffman, ans, zstd, lz4, snappy"),
         ("level=23", "from -7 to 22"),
         ("threshold=1.5", "from 0 to 1"),
         ("threshold=nan", "from 0 to 1"),
