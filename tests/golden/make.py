@@ -124,6 +124,7 @@ def tensors() -> Iterator[tuple[str, str, bytes, bytes | None]]:
     yield "float32", "dtype=f32", numbers, None
     upper = b"".join(numbers[k : k + 2] for k in range(2, len(numbers), 4))
     yield "bfloat16", "dtype=bf16,backend=huffman", upper, None
+    yield "ans", "dtype=bf16,backend=ans", upper, None
     yield "text", "dtype=bytes", TEXT[:5000], None
     yield "lz4", "dtype=f32,backend=lz4", numbers[:400] * 3, None
     yield "snappy", "dtype=bytes,backend=snappy", numbers[:400] * 3, None
