@@ -1,0 +1,1 @@
+"""The `mix` codec: a context-mixing memory."""

@@ -1,0 +1,136 @@
+"""The `mix` codec: a memory of contexts, mixed bit by bit.
+
+Nothing of the memory is stored. Encoder and decoder start from nothing and learn from
+the same bits, in integers. Records are coded one by one, so that any of them decodes
+without the others; see FORMAT.md.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nncomp.codecs.base import Block, Param, rechunk
+from nncomp.codecs.parallel import map_in_order, threads_within
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from nncomp.codecs.base import Buffer, Context, Params
+
+__all__ = ["MIX"]
+
+_MIB = 1 << 20
+_CONTEXTS = 24
+_BUCKET_BYTES = 64
+_TABLE_MIN = 1 << 18
+# What a block needs of the table: two buckets for each byte and context, of which
+# half are met again.
+_TABLE_PER_BYTE = _BUCKET_BYTES * _CONTEXTS
+# Maps, weights, refinements, match tables, tables of constants; with room for what
+# an allocator adds.
+_FIXED = 48 * _MIB
+
+_PARAMS = (
+    Param("contexts", "int", _CONTEXTS, 1, _CONTEXTS, help="the most contexts in use"),
+    Param("table", "size", 256 * _MIB, _TABLE_MIN, 16 << 30, help="memory of contexts"),
+    Param("block", "size", 32 * _MIB, 64 << 10, 1 << 30, help="size of the records, coded alone"),
+)
+
+# From fast to small: more contexts, more memory.
+_LEVELS: Mapping[int, Params] = MappingProxyType(
+    {
+        1: {"contexts": 5, "table": 32 * _MIB},
+        2: {"contexts": 7, "table": 64 * _MIB},
+        3: {"contexts": 9, "table": 64 * _MIB},
+        4: {"contexts": 12, "table": 128 * _MIB},
+        5: {"contexts": 16, "table": 128 * _MIB},
+        6: {},
+        7: {"table": 512 * _MIB},
+        8: {"table": 1024 * _MIB, "block": 128 * _MIB},
+        9: {"table": 2048 * _MIB, "block": 512 * _MIB},
+    }
+)
+
+
+class _Mix:
+    """See `codecs.base.Codec`."""
+
+    name = "mix"
+    codec_id = 8
+    version = 1
+    profile = 0
+    params = _PARAMS
+    levels = _LEVELS
+    independent = True
+
+    def peek(self, params: Params) -> int:
+        """`settle` looks at what the caller has anyway."""
+        return 0
+
+    def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
+        """No more memory than the content can fill; the table a power of two."""
+        table, block = int(params["table"]), int(params["block"])
+        if complete:
+            size = memoryview(head).nbytes
+            table = max(_TABLE_MIN, min(table, size * _TABLE_PER_BYTE))
+            block = max(64 << 10, min(block, size))
+        return {**params, "table": 1 << table.bit_length() - 1, "block": block}
+
+    def max_block(self, params: Params) -> int:
+        """As asked for."""
+        return int(params["block"])
+
+    def memory(self, params: Params) -> int:
+        """The table; content four times: payload, coded order, history, result."""
+        return int(params["table"]) + 4 * int(params["block"]) + _FIXED
+
+    def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
+        """One block for each `block` bytes."""
+        from nncomp.codecs.mix.coder import encode_block
+        from nncomp.codecs.mix.detect import find_layout
+        from nncomp.coding.jit import announced
+
+        table, contexts = _sizes(params)
+
+        def encode_one(raw: bytes) -> Block:
+            data = np.frombuffer(raw, np.uint8)
+            layout = find_layout(data)
+            return Block(len(raw), encode_block(data, layout, table, contexts), raw)
+
+        threads = threads_within(context, self.memory(params))
+        with announced(context.notice):
+            for block in map_in_order(encode_one, rechunk(chunks, int(params["block"])), threads):
+                context.progress(block.raw_size)
+                yield block
+
+    def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
+        """One buffer for each block."""
+        from nncomp.codecs.mix.coder import decode_block
+        from nncomp.codecs.mix.layout import read_layout
+        from nncomp.coding.jit import announced
+
+        table, contexts = _sizes(params)
+
+        def decode_one(block: Block) -> Buffer:
+            if block.payload is None:
+                return block.raw if block.raw is not None else b""
+            layout, rest = read_layout(memoryview(block.payload))
+            coded = np.frombuffer(rest, np.uint8)
+            return decode_block(coded, block.raw_size, layout, table, contexts).data
+
+        threads = threads_within(context, self.memory(params))
+        with announced(context.notice):
+            for raw in map_in_order(decode_one, blocks, threads):
+                context.progress(memoryview(raw).nbytes)
+                yield raw
+
+
+def _sizes(params: Params) -> tuple[int, int]:
+    """log2 of the buckets of the table, and the number of contexts."""
+    return (int(params["table"]) // _BUCKET_BYTES).bit_length() - 1, int(params["contexts"])
+
+
+MIX = _Mix()
