@@ -21,6 +21,7 @@ TYPES = {
     "C128": (8, 11, 52),
 }
 BOUNDS = [1e-300, 1e-40, 1e-6, 0.001, 0.3, 0.5, 1.0, 3.0, 1e5, 1e39, 1e300]
+BOUNDS += [float(np.nextafter(2.0**99, 0)), float(np.nextafter(2.0**-70, 0))]
 RATIOS = [1e-300, 2**-53, 2**-24, 1e-3, 0.0078125, 0.1, 0.3, 0.49999, 0.5]
 
 
@@ -70,6 +71,15 @@ def test_absolute_bound_holds_for_every_exponent(dtype: str, bound: float) -> No
 def test_relative_bound_holds_for_every_exponent(dtype: str, ratio: float) -> None:
     x = patterns(dtype, 12 if TYPES[dtype][0] < 8 else 2)
     check(x, Loss(0, ratio, 0).round(x, dtype), dtype, ratio, relative=True)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.3001, 0.33, 0.4, 0.07, 0.013])
+def test_relative_bound_of_denormal_numbers(ratio: float) -> None:
+    # Products with the ratio are rounded to whole steps there; a step is too much.
+    powers = [1 << bit for bit in range(30, 52)]
+    places = [int(power / (1 + ratio)) + k for power in powers for k in range(-3, 4)]
+    x = np.array(places, np.uint64)
+    check(x, Loss(0, ratio, 0).round(x, "F64"), "F64", ratio, relative=True)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
