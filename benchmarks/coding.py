@@ -3,7 +3,8 @@
 Each step from weights to bytes and back is timed next to the same step in plain NumPy and
 Python, which must give the same result. The contestants take turns, so that a slow phase of
 the machine meets all of them; the table shows medians. Rows are like a model's on text:
-about 4 bits per symbol, some rows nearly certain and some nearly flat.
+about 4 bits per symbol, some rows nearly certain and some nearly flat. rANS, which has one row
+for all of a block, codes the same symbols.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from common import markdown_table, turns
 
+from nncomp.coding import rans, rans_kernels
 from nncomp.coding.cdf import BITS, SYMBOLS, frequencies
 from nncomp.coding.range_coder import Decoder, Encoder, gather
 
@@ -128,12 +130,23 @@ def main() -> None:
         for found in (Decoder(other).decode(freqs), plain_decode(other, freqs)):
             if not np.array_equal(found, symbols):
                 raise SystemExit("a stream does not decode to its symbols")
+    plane = rans_kernels.encode_plane(symbols)
+    if rans.encode_plane(symbols) != plane:
+        raise SystemExit("the two ways to code a plane differ")
 
     steps: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "frequencies": (lambda: frequencies(weights), lambda: plain_frequencies(weights)),
         "gather": (lambda: gather(freqs, symbols), lambda: plain_gather(freqs, symbols)),
         "encode": (lambda: compiled_encode(starts, own), lambda: plain_encode(starts, own)),
         "decode": (lambda: Decoder(data).decode(freqs), lambda: plain_decode(data, freqs)),
+        "rANS encode": (
+            lambda: rans_kernels.encode_plane(symbols),
+            lambda: rans.encode_plane(symbols),
+        ),
+        "rANS decode": (
+            lambda: rans_kernels.decode_plane(plane, len(symbols)),
+            lambda: rans.decode_plane(plane, len(symbols)),
+        ),
     }
     contestants: dict[str, Callable[[], Any]] = {}
     for name, (compiled, plain) in steps.items():

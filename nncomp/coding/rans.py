@@ -1,8 +1,8 @@
 """Order-0 coding of bytes by interleaved rANS: the format, and its specification in NumPy.
 
-For planes of bytes whose symbols do not follow one another in any way, and whose Huffman
-codes, of whole bits, lose too much. `rans_kernels` has the same functions compiled: the same
-bytes, several hundred times as fast.
+For planes of bytes that say nothing of one another, where codes of whole bits (Huffman's)
+lose too much. `rans_kernels` has the same functions compiled: the same bytes, a hundred times
+as fast. Frequencies and tables are described in `rans_table`.
 
     payload = block*         of 128 KiB of the plane each, but for the last
     block   = kind u8, then
@@ -21,8 +21,8 @@ decoder takes the symbols in order. With x the state and frequencies that sum to
 
 Since x div 2^14 is 4 at least, x is 4 at least, and one word is always enough. The encoder
 does the same backwards, from the last symbol to the first, and begins with all states 2^16:
-so they must be at the end of the decoder's work, when all words are used up. Whatever is
-damaged before, states return to 2^16 by a chance of 2^-16 each.
+so they must be at the end of the decoder's work, when all words are used up. Of changes to
+single bits of a stream this overlooks about one in some thousands.
 
 Source: Duda, "Asymmetric numeral systems" (arXiv:1311.2540); Giesen, "Interleaved entropy
 coders" (arXiv:1402.3392).
@@ -56,12 +56,7 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     Buffer: TypeAlias = bytes | bytearray | memoryview
 
-__all__ = [
-    "BLOCK",
-    "LANES",
-    "decode_plane",
-    "encode_plane",
-]
+__all__ = ["BLOCK", "LANES", "decode_plane", "encode_plane"]
 
 LANES = 8
 """States of a stream: the fewest that keep one core busy."""

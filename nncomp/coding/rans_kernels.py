@@ -188,7 +188,7 @@ def _encoder_table(freqs: Array, table: Array) -> None:
     for s in range(256):
         freq = freqs[s]
         scale = 1 << 2 * WORD + BITS
-        table[s + 0] = freq << 2 * WORD - BITS
+        table[s] = freq << 2 * WORD - BITS
         table[s + 256] = start
         table[s + 512] = (scale + freq - 1) // freq if freq else 0
         table[s + 768] = (1 << BITS) - freq

@@ -1,13 +1,16 @@
-"""Frequencies for rANS and how they are told: levels, a few for each symbol's count.
+"""Frequencies for rANS, and how a decoder is told them: by a level for each symbol.
 
-**Frequencies.** A symbol has a level: 0 if it is not there; else the weight of level l is
+**Frequencies.** They sum to 2^14: with 2^12, symbols too rare for that cost the others 0.3%
+where 8-bit numbers are normally distributed. A level is 0 for a symbol that is not there; else
+the weight of level l is
 
     k                                with k = l - 1, for k below 16
     (8 + k mod 8) << (k div 8 - 1)   for greater ones, up to k = 96
 
-so a weight has four significant bits. (Bits that a table saves by that are more than those that
-the symbols lose, 0.01%.) With `weights` the sum of all, `before` that of the symbols
-below s, and `rank` and `present` the numbers of symbols that are there, below s and at all:
+so a weight has four significant bits, as many as pay: in a block of 128 KiB one more would cost
+the table more than it saves the symbols, 0.01%. With `weights` the sum of all, `before` that of
+the symbols below s, and `rank` and `present` the numbers of symbols that are there, below s and
+at all:
 
     start of s = rank + before * (2^14 - present) div weights
 
