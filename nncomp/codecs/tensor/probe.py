@@ -102,11 +102,16 @@ def repeating(planes: list[Array]) -> tuple[bool, ...]:
 
 
 def few_values(sample: bytes, layout: Layout) -> bool:
-    """Whether the elements of a sample take so few values that a table of them may do."""
+    """Whether the elements of a sample take so few values that a table of them is smallest."""
     if layout.width < 2 or layout.family == FIELDS or layout.width not in UNSIGNED:
         return False
     raw = sample[: len(sample) // layout.width * layout.width]
     elements = np.frombuffer(raw, UNSIGNED[layout.width])
     some = np.sort(elements[:: len(elements) // _VALUES | 1])
-    values = 1 + int(np.count_nonzero(some[1:] != some[:-1]))
-    return len(some) >= 2 * values and 2 < values <= _PALETTE_MAX
+    if 1 + np.count_nonzero(some[1:] != some[:-1]) > min(_PALETTE_MAX, len(some) // 2):
+        return False
+    values, indices = np.unique(elements, return_inverse=True)
+    if not 2 < len(values) <= _PALETTE_MAX:
+        return False
+    table = cost([indices.astype(np.uint8)])
+    return table < _GAIN * cost(planes_of(sample, layout))

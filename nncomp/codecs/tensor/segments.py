@@ -229,9 +229,10 @@ def _encode_palette(elements: Array, width: int, coder: PlaneCoder) -> list[Buff
     missed = elements[table[np.minimum(indices, len(table) - 1)] != elements]
     if len(missed):
         table = np.union1d(table, missed)
-        indices = np.searchsorted(table, elements)
     if len(table) > 256:
         return None
+    if len(missed):
+        indices = np.searchsorted(table, elements)
     start: list[Buffer] = [bytes([len(table) - 1]), table.astype(UNSIGNED[width]).tobytes()]
     return start + coder.encode(indices.astype(np.uint8), repeats=False)
 
