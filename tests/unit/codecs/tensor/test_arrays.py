@@ -128,6 +128,7 @@ folder, method = Path(sys.argv[1]), sys.argv[2]
 content = nncomp.decompress((folder / "compiled.nnc").read_bytes())
 assert "numba" not in sys.modules
 (folder / "plain.nnc").write_bytes(nncomp.compress(content, method))
+(folder / "small.nnc").write_bytes(nncomp.compress(content, method + ",block=64K"))
 """
 
 
@@ -141,4 +142,7 @@ def test_archives_go_between_machines_with_and_without_a_compiler(dtype: str, tm
     subprocess.run(command, check=True, env=environment)
     plain = (tmp_path / "plain.nnc").read_bytes()
     assert nncomp.decompress(plain) == content
+    # Small records are left to NumPy in any case.
+    small = nncomp.compress(content, f"{method},block=64K")
+    assert (tmp_path / "small.nnc").read_bytes() == small
     assert len(plain) == pytest.approx((tmp_path / "compiled.nnc").stat().st_size, rel=0.02)
