@@ -87,7 +87,7 @@ class Settings:
 
     Attributes:
         backend: "auto", "huffman", "ans", "zstd", "lz4" or "snappy".
-        ans: Whether "auto" tries ANS where it would take Huffman codes.
+        ans: Whether "auto" tries ANS wherever it would take Huffman codes.
         level: Of zstd, and of lz4 where that is the backend.
         threshold: A plane is coded if it shrinks to this share of its size or less.
         block: Bytes of a record at most.
@@ -115,13 +115,17 @@ class PlaneCoder:
         self._lz4 = LZ4.encoder({"level": max(0, min(settings.level, 12))})
         self._snappy = SNAPPY.encoder({})
 
-    def encode(self, plane: Array, *, repeats: bool, row: int = 0) -> list[Buffer]:
+    def encode(
+        self, plane: Array, *, repeats: bool, row: int = 0, octets: bool = False
+    ) -> list[Buffer]:
         """The plane coded, in pieces to be joined.
 
         Args:
             plane: uint8, contiguous.
             repeats: Whether strings of bytes come again in it, so that matches pay.
             row: Length of the rows that it is made of, whose scales may differ; 0: none.
+            octets: Whether it is all there is of its elements: for eight-bit types Huffman
+                codes lose a hundredth, and "auto" takes ANS, which is fast if compiled.
         """
         if not len(plane):
             return []
@@ -132,9 +136,11 @@ class PlaneCoder:
             return [bytes([CONSTANT, common])]
         sparse = self._settings.backend == "auto" and counts[common] >= _SPARSE_FROM * total
         # Where nothing comes again, a byte that is as common makes codes of whole bits lose.
-        tried = [] if sparse and not repeats else [self._dense(plane, counts, repeats=repeats)]
-        tried += [self._sparse(plane, common)] if sparse else []
-        best = min(filter(None, tried), key=size_of, default=None)
+        best = None
+        if repeats or not sparse:
+            best = self._dense(plane, counts, repeats=repeats, octets=octets)
+        if sparse:
+            best = min(filter(None, (self._sparse(plane, common), best)), key=size_of)
         whole = row >= _ROW_MIN and not len(plane) % row
         if best is not None and whole and len(plane) >= 2 * _CLASS_SIZE:
             best = min(best, self._rows(plane.reshape(-1, row)), key=size_of)
@@ -142,7 +148,9 @@ class PlaneCoder:
             return [bytes([RAW]), plane.data]
         return best
 
-    def _dense(self, plane: Array, counts: Array, *, repeats: bool) -> list[Buffer] | None:
+    def _dense(
+        self, plane: Array, counts: Array, *, repeats: bool, octets: bool = False
+    ) -> list[Buffer] | None:
         """Coded by one of the libraries; None where that is not worth a try."""
         backend = self._settings.backend
         if backend == "lz4":
@@ -153,7 +161,8 @@ class PlaneCoder:
             return _sized(ZSTD, pack_frame(self._compressor("zstd"), plane.data))
         if order0(counts) > 8 * self._settings.threshold:
             return None
-        if backend == "ans":
+        fast = self._ops.literals is not None
+        if backend == "ans" or (backend == "auto" and octets and fast):
             return _sized(ANS, self._ops.encode_ans(plane))
         frame = self._ops.literals(plane) if self._ops.literals else None
         huffman = _sized(ZSTD, frame or pack_frame(self._compressor("huffman"), plane.data))

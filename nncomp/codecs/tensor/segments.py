@@ -159,7 +159,9 @@ def _encode_elements(
         for k, plane in enumerate(planes):
             # The scale of a row shows in the exponents, which are in the last plane.
             row = piece.row if k == len(planes) - 1 and len(elements) == header.count else 0
-            out += coder.encode(plane, repeats=any(piece.repeats[k : k + 1]), row=row)
+            repeats = any(piece.repeats[k : k + 1])
+            octets = layout.width == 1 and layout.family != FIELDS
+            out += coder.encode(plane, repeats=repeats, row=row, octets=octets)
     return header, out
 
 
