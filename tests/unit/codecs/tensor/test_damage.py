@@ -28,7 +28,7 @@ ARCHIVES: dict[str, tuple[str, bytes, bytes | None, str]] = {
     "rotated": ("dtype=bf16", BASE, None, "zstd"),
     "plain": ("dtype=f32,sign=off,backend=huffman", WEIGHTS.tobytes() + b"tail"[:3], None, "raw"),
     "zigzag": ("dtype=i16", np.rint(WEIGHTS * 999).astype("<i2").tobytes(), None, "zstd"),
-    "bits": ("dtype=bool", FLAGS.tobytes(), None, "zstd"),
+    "bits": ("dtype=bool,backend=huffman", FLAGS.tobytes(), None, "zstd"),
     "palette": ("dtype=f32", FEW.tobytes(), None, "palette"),
     "zero map": ("dtype=f32", PRUNED.tobytes(), None, "zeros"),
     "sparse": ("dtype=u8", SKEWED.tobytes(), None, "sparse"),
