@@ -139,29 +139,39 @@ def _add8(plane: Array, shift: int, out: Array) -> None:
 @kernel
 def _leave_zeros(x: Array, bitmap: Array, others: Array) -> int:
     count = 0
-    for octet in range(len(bitmap)):
+    whole = len(x) // 8
+    for octet in range(whole):
         bits = 0
-        eight = x[8 * octet : 8 * octet + 8]
-        for k in range(len(eight)):
+        for k in range(8):
             # Written in any case: whether it stays is known without a branch.
-            others[count] = eight[k]
-            some = int(eight[k] != 0)
+            element = x[8 * octet + k]
+            others[count] = element
+            some = int(element != 0)
             count += some
             bits |= some << k
         bitmap[octet] = bits
+    for i in range(8 * whole, len(x)):
+        others[count] = x[i]
+        some = int(x[i] != 0)
+        count += some
+        bitmap[whole] |= some << i % 8
     return count
 
 
 @kernel
 def _put_zeros(bitmap: Array, others: Array, out: Array) -> None:
     at = 0
-    for octet in range(len(bitmap)):
+    whole = len(out) // 8
+    for octet in range(whole):
         bits = int(bitmap[octet])
-        eight = out[8 * octet : 8 * octet + 8]
-        for k in range(len(eight)):
+        for k in range(8):
             some = bits >> k & 1
-            eight[k] = others[at] * some
+            out[8 * octet + k] = others[at] * some
             at += some
+    for i in range(8 * whole, len(out)):
+        some = int(bitmap[whole]) >> i % 8 & 1
+        out[i] = others[at] * some
+        at += some
 
 
 _ROTATE: dict[int, Callable[[Array, Array], None]] = {2: _rotate2, 4: _rotate4, 8: _rotate8}
@@ -206,7 +216,7 @@ def split(x: Array, planes: Array) -> None:
 
 def leave_zeros(x: Array) -> tuple[Array, Array]:
     """See arrays.py."""
-    bitmap = np.empty(-(-len(x) // 8), np.uint8)
+    bitmap = np.zeros(-(-len(x) // 8), np.uint8)
     others = np.empty(len(x) + 1, x.dtype)
     return bitmap, others[: _leave_zeros(x, bitmap, others)]
 
