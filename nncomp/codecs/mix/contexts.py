@@ -89,7 +89,7 @@ def record_contexts(h: Array, buf: Array, indirect: Array, ctx: Array) -> None:
     ctx[6] = hashed(h[WORD], c1)
     ctx[7] = c4 & 0xFF00
     ctx[8] = c4 & 0xFFFF00
-    ctx[9] = c4 & 0xF0F0F0FF
+    ctx[9] = hashed(left | left2 << 8, phase)
     ctx[10] = hashed(indirect[c1] & 0xFFFF, c1)
     ctx[11] = hashed(indirect[256 + (c4 & 0xFFFF)] & 0xFFFFFF, c1)
     ctx[12] = hashed(up, column)

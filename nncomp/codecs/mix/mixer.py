@@ -20,7 +20,7 @@ __all__ = ["SETS", "Mixer", "mix", "mixer", "train"]
 
 Array = NDArray[Any]
 
-SETS = 7
+SETS = 6
 _FIRST = 5000  # of 65536: there are many inputs
 _LANES = 8  # rows are filled up to whole vectors of the processor
 

@@ -26,6 +26,8 @@ Array = NDArray[Any]
 
 PREDICTORS = 3
 _TAPS = 18
+_IN_PLANE = 10  # taps in the plane of the sample
+_SOUND = 16  # taps back in time
 _LEVELS = 24  # of roughness
 _FINE = 4  # bits of a prediction below those of the sample
 
@@ -33,6 +35,7 @@ _FINE = 4  # bits of a prediction below those of the sample
 _BYTES, _GUESS, _ROUGH, _SO_FAR, _BASE = SAMPLE, SAMPLE + 1, SAMPLE + 5, SAMPLE + 6, SAMPLE + 7
 _SCALE = SAMPLE + 8
 _MISS = SAMPLE + 12
+_NEAR = SAMPLE + 16  # the six nearest taps as they are, and the one in the other plane
 
 
 class Numeric(NamedTuple):
@@ -103,7 +106,7 @@ def _gather(h: Array, buf: Array, taps: Array) -> None:
                 taps[n] = _sample(h, buf, back)
                 n += 1
     else:
-        for k in range(1, 17):
+        for k in range(1, _SOUND + 1):
             taps[n] = _sample(h, buf, k * x)
             n += 1
         if plane:
@@ -113,6 +116,20 @@ def _gather(h: Array, buf: Array, taps: Array) -> None:
     while n < _TAPS:
         taps[n] = 0
         n += 1
+
+
+@inline
+def _differ(h: Array, t: Array) -> None:
+    """Neighbours, less the base; sounds, less the sample before each."""
+    if h[ROW]:
+        for k in range(_TAPS if h[PLANE] else _IN_PLANE):
+            t[k] -= h[_BASE]
+    else:
+        for k in range(_SOUND - 1):
+            t[k] -= t[k + 1]
+        t[_SOUND - 1] = 0
+        for k in range(_SOUND, _TAPS if h[PLANE] else _SOUND):
+            t[k] -= h[_BASE]
 
 
 @inline
@@ -133,15 +150,14 @@ def _begin(h: Array, buf: Array, m: Numeric) -> None:
         else:
             other = w + ne - n + w << _FINE - 1
     else:
-        h[_BASE] = (top + 1) >> 1
+        h[_BASE] = w
         fixed = 2 * w - n << _FINE
         other = 3 * w - 3 * n + nw << _FINE
         rough = abs(w - n) + abs(n - nw)
-    for k in range(_TAPS):
-        t[k] -= h[_BASE]
-    if h[PLANE] == 0 and h[ROW]:
-        for k in range(10, _TAPS):
-            t[k] = 0
+    for k in range(6):
+        h[_NEAR + k] = t[k]
+    h[_NEAR + 6] = t[_IN_PLANE] if h[PLANE] and h[ROW] else t[_SOUND]
+    _differ(h, t)
     own = (h[AT] % h[ELEMENT] // h[_BYTES]) * _TAPS
     total = 0
     for k in range(_TAPS):
@@ -183,7 +199,7 @@ def note_sample(h: Array, buf: Array, m: Numeric) -> None:
         step = (error << 20 - _FINE) // (power + (16 << 4 * (size - 1)))
         own = ((h[AT] - size) % h[ELEMENT] // size) * _TAPS
         for k in range(_TAPS):
-            m.weights[own + k] += step * m.taps[k] >> 7
+            m.weights[own + k] += step * m.taps[k] >> 5
     h[_SO_FAR] = 0
     _begin(h, buf, m)
 
@@ -223,12 +239,9 @@ def _near(h: Array, value: int) -> Any:
 def numeric_contexts(h: Array, buf: Array, m: Numeric, ctx: Array) -> None:
     """Predictions and neighbours: 20 contexts."""
     note_sample(h, buf, m)
-    t = m.taps
-    base = h[_BASE]
     c4 = h[C4]
-    w, n, nw, ne = t[0] + base, t[1] + base, t[2] + base, t[3] + base
-    ww, nn = t[4] + base, t[5] + base
-    p = t[10] + base
+    w, n, nw, ne = h[_NEAR], h[_NEAR + 1], h[_NEAR + 2], h[_NEAR + 3]
+    ww, nn, p = h[_NEAR + 4], h[_NEAR + 5], h[_NEAR + 6]
     g, f, o = h[_GUESS] >> _FINE, h[_GUESS + 1] >> _FINE, h[_GUESS + 2] >> _FINE
     second = h[AT] % h[_BYTES]
     known = second << 8 | (h[_SO_FAR] if second else 0)

@@ -40,7 +40,6 @@ from nncomp.codecs.mix.past import (
     C4,
     CONTEXTS,
     KIND,
-    MATCH_BYTE,
     RATE,
     SELECT,
     new_past,
@@ -69,8 +68,7 @@ _ROWS_MATCH = _ROWS_ORDER + 64 * 8
 _ROWS_SELECT = _ROWS_MATCH + 32 * 8
 _ROWS_SELECT1 = _ROWS_SELECT + 256 * 8
 _ROWS_SELECT2 = _ROWS_SELECT1 + 256
-_ROWS_EXPECTED = _ROWS_SELECT2 + 256
-_ROWS = _ROWS_EXPECTED + 512
+_ROWS = _ROWS_SELECT2 + 256
 
 
 class Predictor(NamedTuple):
@@ -150,7 +148,7 @@ def begin_byte(m: Predictor) -> None:
     else:
         numeric_contexts(h, m.buf, m.numeric, m.contexts)
     find_matches(h, m.buf, m.places)
-    h[RATE] = max(12, 80 * 16384 // (16384 + h[AT]))
+    h[RATE] = max(10, 80 * 16384 // (16384 + h[AT]))
     m.now[_PARTIAL] = 1
     m.now[_DONE] = 0
 
@@ -238,7 +236,6 @@ def predict(m: Predictor) -> Any:
     n = h[CONTEXTS]
     known = _context_inputs(m, x)
     longest = _other_inputs(m, x, _INPUTS * n)
-    expected = h[MATCH_BYTE] if longest else 0
     level = longest if longest < 16 else min(16 + (longest - 16 >> 2), 31)
     chosen = m.mixer.chosen
     chosen[0] = partial
@@ -247,7 +244,6 @@ def predict(m: Predictor) -> Any:
     chosen[3] = _ROWS_SELECT + h[SELECT] * 8 + done
     chosen[4] = _ROWS_SELECT1 + h[SELECT + 1]
     chosen[5] = _ROWS_SELECT2 + h[SELECT + 2]
-    chosen[6] = _ROWS_EXPECTED + expected
     mixed = mix(m.mixer, partial)
     p = m.squash[mixed + OUTER]
     now[_P] = p

@@ -84,18 +84,20 @@ def test_threads_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", ["text", "floats", "pixels"])
-def test_damage_is_refused_or_harmless(name: str) -> None:
+def test_damage_is_noticed_or_changes_the_content(name: str) -> None:
     """The container notices other content; here it only must not go wrong otherwise."""
     params = params_of()
     (block,) = encode(CONTENTS[name][:2048], params)
     payload = bytes(block.payload or b"")
-    changed = 0
+    harmless = 0
     for at in [*range(12), *range(12, len(payload), 97)]:
         damaged = bytearray(payload)
         damaged[at] ^= 1 << at % 8
         with suppress(CorruptError):
-            changed += decode([Block(2048, bytes(damaged))], params) != CONTENTS[name][:2048]
-    assert changed
+            result = decode([Block(2048, bytes(damaged))], params)
+            assert len(result) == 2048
+            harmless += result == CONTENTS[name][:2048]
+    assert harmless <= 1  # in the last byte, of which the coder needs the upper bits
     for wrong in (b"", payload[:1], payload + bytes(8)):
         with pytest.raises(CorruptError):
             decode([Block(2048, wrong)], params)
