@@ -36,6 +36,7 @@ def open_base(base: BaseLike, context: Context) -> Base | None:
         base: A path, or bytes: a file as it is, or an archive, whose content is meant and
             which is decoded where it is used. Several: a chain, in which each is an
             archive of differences to the next; the first is the base.
+            What begins as an archive is taken for one.
         context: For decoding archives.
 
     Raises:

@@ -164,45 +164,64 @@ def _decide(
         options: What was asked for.
         base: The tensors that differences may be taken to.
     """
-    dtype = segment.dtype
     share = _SAMPLE if segment.size is None else segment.size // _SAMPLE_SHARE
-    looking = options.probing or dtype is None or base is not None
-    sample = window.peek(min(_SAMPLE, share)) if looking else b""
-    near = sample  # what the base is compared with must be in one piece
-    lead, lasts, unsure = 0, _EVERY, False
-    if dtype is None and not options.groups:
+    looking = options.probing or segment.dtype is None or base is not None
+    near = sample = window.peek(min(_SAMPLE, share)) if looking else b""
+    unknown = segment.dtype is None and not options.groups
+    if unknown:
         sample = _from_everywhere(window.peek(min(_EVERY_UNKNOWN, segment.size or _EVERY_UNKNOWN)))
+    decision = _lay_out(segment.dtype, sample, options)
+    if base is not None and not decision.lead:
+        start = base.start_of(segment, window.position - done, done)
+        if start is not None and (other := _difference(decision, near, base, start, done)):
+            return other
+    if segment.dtype == BYTES and not options.groups:
+        decision.piece = replace(decision.piece, repeats=(True,))
+    elif options.probing and len(sample) >= _SAMPLE_MIN:
+        _refine(decision, sample, segment.shape if options.rows else None)
+    return decision
+
+
+def _lay_out(dtype: DType | None, sample: bytes, options: Options) -> _Decision:
+    """The layout by what is known, or by the sample where nothing is."""
+    if dtype is None and not options.groups:
         layout, lead, unsure = find_layout(sample)
-        lasts = _EVERY_UNKNOWN
-    else:
-        layout = layout_of(dtype or BYTES, groups=options.groups, sign=options.sign)
+        piece = Piece(0, layout, unsure=unsure and options.probing)
+        return _Decision(piece, _EVERY_UNKNOWN, lead, layout.unit)
+    layout = layout_of(dtype or BYTES, groups=options.groups, sign=options.sign)
     if layout.family == ROTATED and dtype in _EITHER and sample:
         layout = cheapest(sample, [layout, Layout(PLAIN, layout.width)])
-    floats = dtype if dtype is not None and dtype.kind == "float" else None
+    if dtype is None or dtype.kind != "float":
+        return _Decision(Piece(0, layout), _EVERY, 0, layout.unit)
     # Pieces begin with a whole element, whatever it is cut into: elements are rounded.
-    step = math.lcm(layout.unit, floats.unit) if floats else layout.unit
-    piece = Piece(0, layout, floats=floats.name if floats else None)
-    if base is not None and not lead:
-        difference = Layout(ZIGZAG, layout.width if layout.numeric else 1)
-        start = base.start_of(segment, window.position - done, done)
-        room = 0 if start is None else (base.size - start - done) // step * step
-        if start is not None and room:
-            near = near[:room]
-            changes = base.changes(start + done, near, difference.width)
-            if _cheaper(changes, difference, near, layout):
-                piece = replace(piece, layout=difference, base=start)
-                return _Decision(piece, min(lasts, room), 0, step)
-    if dtype == BYTES and not options.groups:
-        return _Decision(replace(piece, repeats=(True,)), lasts, 0, step)
-    if not options.probing or len(sample) < _SAMPLE_MIN:
-        return _Decision(piece, lasts, lead, step)
-    repeats = repeating(planes_of(sample, layout, lead))
-    palette = few_values(sample[lead:], layout)
-    piece = replace(piece, repeats=repeats, palette=palette, unsure=unsure)
-    row = segment.shape[-1] if options.rows and segment.shape and layout.numeric else 0
-    if row and row * step <= _ROW_MAX:
-        piece, step = replace(piece, row=row), row * step
-    return _Decision(piece, lasts, lead, step)
+    step = math.lcm(layout.unit, dtype.unit)
+    return _Decision(Piece(0, layout, floats=dtype.name), _EVERY, 0, step)
+
+
+def _difference(
+    decision: _Decision, sample: bytes, base: BaseTensors, start: int, done: int
+) -> _Decision | None:
+    """The decision to take the difference to the base at `start`; None if it costs more."""
+    layout, step = decision.piece.layout, decision.step
+    difference = Layout(ZIGZAG, layout.width if layout.numeric else 1)
+    room = (base.size - start - done) // step * step
+    changes = base.changes(start + done, sample[:room], difference.width) if room else b""
+    if not room or not _cheaper(changes, difference, sample[:room], layout):
+        return None
+    piece = replace(decision.piece, layout=difference, base=start, unsure=False)
+    return replace(decision, piece=piece, lasts=min(decision.lasts, room))
+
+
+def _refine(decision: _Decision, sample: bytes, shape: tuple[int, ...] | None) -> None:
+    """Look for matches, for a palette, and for rows in a tensor whose shape is given."""
+    piece, lead = decision.piece, decision.lead
+    repeats = repeating(planes_of(sample, piece.layout, lead))
+    palette = few_values(sample[lead:], piece.layout)
+    decision.piece = piece = replace(piece, repeats=repeats, palette=palette)
+    row = shape[-1] if shape and piece.layout.numeric else 0
+    if row and row * decision.step <= _ROW_MAX:
+        decision.piece = replace(piece, row=row)
+        decision.step *= row
 
 
 def _from_everywhere(content: bytes) -> bytes:
