@@ -198,8 +198,10 @@ def note_sample(h: Array, buf: Array, m: Numeric) -> None:
             power += m.taps[k] * m.taps[k]
         step = (error << 20 - _FINE) // (power + (16 << 4 * (size - 1)))
         own = ((h[AT] - size) % h[ELEMENT] // size) * _TAPS
+        # Pictures stay as they are for longer than sounds do.
+        slow = 7 if h[ROW] else 5
         for k in range(_TAPS):
-            m.weights[own + k] += step * m.taps[k] >> 5
+            m.weights[own + k] += step * m.taps[k] >> slow
     h[_SO_FAR] = 0
     _begin(h, buf, m)
 
