@@ -22,6 +22,7 @@ CODECS: dict[int, tuple[str, str]] = {
     1: ("zstd", "nncomp.codecs.general:ZSTD"),
     2: ("lz4", "nncomp.codecs.general:LZ4"),
     3: ("snappy", "nncomp.codecs.general:SNAPPY"),
+    8: ("mix", "nncomp.codecs.mix.mix:MIX"),
     16: ("sep", "nncomp.codecs.neural.sep:SEP"),
     32: ("zipnn", "nncomp.codecs.tensor.zipnn:ZIPNN"),
 }

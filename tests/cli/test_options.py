@@ -80,7 +80,7 @@ def test_usage_errors(invoke: Invoke, archive: Path, arguments: str) -> None:
 
 
 def test_unknown_method_lists_the_known_ones(invoke: Invoke) -> None:
-    assert "store, zstd, lz4, snappy, sep" in invoke("compress", "-m", "x", "text").stderr
+    assert "store, zstd, lz4, snappy, mix, sep" in invoke("compress", "-m", "x", "text").stderr
 
 
 def test_unknown_parameter_lists_the_known_ones(invoke: Invoke) -> None:

@@ -213,6 +213,9 @@ def good() -> Iterator[tuple[str, bytes]]:
     yield "good-zstd-long-v1", nncomp.compress(TEXT, "zstd:level=22,long=20")
     parts = (nncomp.compress(b"abc"), nncomp.compress(b""), nncomp.compress(TEXT, "lz4"))
     yield "good-concatenated-v1", b"".join(parts)
+    yield "good-mix-v1", nncomp.compress(TEXT, "mix")
+    yield "good-mix-numbers-v1", nncomp.compress(floats(), "mix:contexts=5")
+    yield "good-mix-streamed-v1", streamed(mixed, "mix:table=1M,block=64K")
     yield "good-sep-v1", nncomp.compress(TEXT[:3000], "sep")
     small = "embedding=8,ffn=32,levels=3,tokens=4,block=64K"
     yield "good-sep-lane-v1", nncomp.compress(TEXT[:3000], f"sep:lanes=5,mixing=lane,{small}")
