@@ -62,18 +62,16 @@ class Ops(Protocol):
     """The functions of this module, wherever they come from."""
 
     literals: Literals | None
-
-    def encode_ans(self, plane: Array) -> bytes: ...  # noqa: D102 - see coding/rans.py
-    def decode_ans(self, payload: Buffer, size: int) -> Array: ...  # noqa: D102
-
-    def rotate(self, x: Array, out: Array) -> None: ...  # noqa: D102 - see below
-    def unrotate(self, x: Array, out: Array) -> None: ...  # noqa: D102
-    def zigzag(self, x: Array, out: Array) -> None: ...  # noqa: D102
-    def unzigzag(self, x: Array, out: Array) -> None: ...  # noqa: D102
-    def split(self, x: Array, planes: Array) -> None: ...  # noqa: D102
-    def join(self, planes: list[Array], out: Array) -> None: ...  # noqa: D102
-    def leave_zeros(self, x: Array) -> tuple[Array, Array]: ...  # noqa: D102
-    def put_zeros(self, bitmap: Array, others: Array, out: Array) -> None: ...  # noqa: D102
+    encode_ans: Callable[[Array], bytes]
+    decode_ans: Callable[[Buffer, int], Array]
+    rotate: Callable[[Array, Array], None]
+    unrotate: Callable[[Array, Array], None]
+    zigzag: Callable[[Array, Array], None]
+    unzigzag: Callable[[Array, Array], None]
+    split: Callable[[Array, Array], None]
+    join: Callable[[list[Array], Array], None]
+    leave_zeros: Callable[[Array], tuple[Array, Array]]
+    put_zeros: Callable[[Array, Array, Array], None]
 
 
 literals = None  # there is no such coder in NumPy; Zstandard itself serves as one
