@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.codecs.mix.layout import KINDS, Layout, arranged, restored
+from nncomp.codecs.mix.network import note_network
 from nncomp.codecs.mix.predictor import (
+    LANE,
     Predictor,
     begin_byte,
     end_byte,
@@ -27,11 +29,22 @@ from nncomp.coding.binary_coder import (
 from nncomp.coding.jit import bare_kernel
 from nncomp.errors import CorruptError
 
-__all__ = ["decode_block", "encode_block"]
+__all__ = [
+    "NO_NETWORK",
+    "ROOM",
+    "code_bytes",
+    "decode_block",
+    "encode_block",
+    "end_writing",
+    "start_reading",
+]
 
 Array = NDArray[Any]
 
-_ROOM = 40  # bytes that coding a byte may take: 8 bits of 32, and the last
+ROOM = 40
+"""Bytes that coding a byte may take: 8 bits of 32, and the last."""
+
+NO_NETWORK = np.zeros((0, 256), np.int32)
 
 
 def encode_block(raw: Array, layout: Layout, table: int, contexts: int) -> bytes | None:
@@ -44,9 +57,12 @@ def encode_block(raw: Array, layout: Layout, table: int, contexts: int) -> bytes
         contexts: The most contexts in use.
     """
     model = predictor(layout, len(raw), table, min(contexts, KINDS[layout.kind]))
-    coded = np.empty(len(raw) + _ROOM, np.uint8)
-    size = _code(model, arranged(raw, layout), coded, coder_state(), False)
-    return None if size < 0 else layout.pack() + coded[:size].tobytes()
+    coded = np.empty(len(raw) + ROOM, np.uint8)
+    state = coder_state()
+    if code_bytes(model, NO_NETWORK, arranged(raw, layout), coded, state, False) < 0:
+        return None
+    size = end_writing(state, coded)
+    return layout.pack() + coded[:size].tobytes()
 
 
 def decode_block(coded: Array, size: int, layout: Layout, table: int, contexts: int) -> Array:
@@ -58,7 +74,9 @@ def decode_block(coded: Array, size: int, layout: Layout, table: int, contexts: 
     model = predictor(layout, size, table, min(contexts, KINDS[layout.kind]))
     raw = np.empty(size, np.uint8)
     # A copy, since a kernel for memory that must not be written would be another one.
-    used = _code(model, raw, coded.copy(), coder_state(), True)
+    state, coded = coder_state(), coded.copy()
+    start_reading(state, coded)
+    used = code_bytes(model, NO_NETWORK, raw, coded, state, True)
     if not AHEAD - 1 <= used - len(coded) <= AHEAD:
         raise CorruptError(
             f"the coded data have {len(coded)} bytes where their content takes "
@@ -68,17 +86,28 @@ def decode_block(coded: Array, size: int, layout: Layout, table: int, contexts: 
 
 
 @bare_kernel
-def _code(m: Predictor, raw: Array, coded: Array, state: Array, decoding: bool) -> Any:
-    """Code `raw` into `coded`, or the other way round.
+def code_bytes(
+    m: Predictor, rows: Array, raw: Array, coded: Array, state: Array, decoding: bool
+) -> Any:
+    """Code `raw` into `coded`, or the other way round, lane after lane, from lane `LANE` on.
+
+    Args:
+        m: The predictor; it learns.
+        rows: int32[n, 256], a network's frequencies of each byte; n = 0 without one.
+        raw: uint8[n].
+        coded: uint8, with 40 bytes of room for each byte, or -1 may come back.
+        state: Of the binary coder.
+        decoding: Which way.
 
     Returns:
         Bytes written, or read; -1 if encoding finds no room in `coded`.
     """
-    if decoding:
-        start_bits(state, coded)
+    lanes = m.pasts.shape[0]
     for at in range(raw.shape[0]):
-        if not decoding and state[2] + _ROOM > coded.shape[0]:
+        if not decoding and state[2] + ROOM > coded.shape[0]:
             return -1
+        if rows.shape[0]:
+            note_network(m.network, rows[at])
         byte: Any = np.int64(0) if decoding else np.int64(raw[at])
         begin_byte(m)
         for k in range(8):
@@ -92,6 +121,18 @@ def _code(m: Predictor, raw: Array, coded: Array, state: Array, decoding: bool) 
             update(m, bit)
         end_byte(m)
         raw[at] = byte
-    if not decoding:
-        finish_bits(state, coded)
+        m.now[LANE] = (m.now[LANE] + 1) % lanes
+    return state[2]
+
+
+@bare_kernel
+def start_reading(state: Array, coded: Array) -> None:
+    """Before the first byte is decoded."""
+    start_bits(state, coded)
+
+
+@bare_kernel
+def end_writing(state: Array, coded: Array) -> Any:
+    """After the last byte is encoded; returns the bytes written."""
+    finish_bits(state, coded)
     return state[2]

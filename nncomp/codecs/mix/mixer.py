@@ -1,6 +1,6 @@
 """Mixing: stretched predictions, weighed by sets of weights that contexts choose.
 
-Each of `SETS` mixers has int32 weights, 65536 for one, in rows of one array; a context
+Each of several mixers has int32 weights, 65536 for one, in rows of one array; a context
 chooses its row. Its output is the weighted sum. A last mixer weighs the outputs, in rows
 chosen by the bits of the byte so far. Each mixer learns on its own to make the coded bit
 cheaper: weight += rate * input * (bit - probability).
@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from nncomp.codecs.mix.tables import LIMIT, OUTER
 from nncomp.coding.jit import bare_inline as inline
 
-__all__ = ["SETS", "Mixer", "mix", "mixer", "train"]
+__all__ = ["Mixer", "mix", "mixer", "train"]
 
 Array = NDArray[Any]
 
-SETS = 6
 _FIRST = 5000  # of 65536: there are many inputs
 _LANES = 8  # rows are filled up to whole vectors of the processor
 
@@ -30,10 +29,10 @@ class Mixer(NamedTuple):
 
     Attributes:
         inputs: int32[width], stretched predictions; from outside.
-        chosen: int64[SETS], the row of each set; from outside.
+        chosen: int64[sets], the row of each set; from outside.
         weights: int32[rows, width].
-        last: int32[256 * SETS], the last mixer's.
-        outputs: int32[SETS], stretched.
+        last: int32[256 * sets], the last mixer's.
+        outputs: int32[sets], stretched.
         squash: See `tables`.
     """
 
@@ -45,15 +44,15 @@ class Mixer(NamedTuple):
     squash: Array
 
 
-def mixer(inputs: int, rows: int, squash: Array) -> Mixer:
+def mixer(inputs: int, rows: int, sets: int, squash: Array) -> Mixer:
     """A mixer that averages, more or less."""
     width = -(-inputs // _LANES) * _LANES
     return Mixer(
         np.zeros(width, np.int32),
-        np.zeros(SETS, np.int64),
+        np.zeros(sets, np.int64),
         np.full((rows, width), _FIRST, np.int32),
-        np.full(256 * SETS, 65536 // SETS, np.int32),
-        np.zeros(SETS, np.int32),
+        np.full(256 * sets, 65536 // sets, np.int32),
+        np.zeros(sets, np.int32),
         squash,
     )
 
@@ -62,16 +61,17 @@ def mixer(inputs: int, rows: int, squash: Array) -> Mixer:
 def mix(m: Mixer, partial: int) -> Any:
     """The mixed prediction, stretched."""
     x = m.inputs
+    sets = m.chosen.shape[0]
     total: Any
-    for k in range(SETS):
+    for k in range(sets):
         w = m.weights[m.chosen[k]]
         total = 0
         for i in range(x.shape[0]):
             total += np.int64(x[i]) * np.int64(w[i])
         m.outputs[k] = min(max(total >> 16, -LIMIT), LIMIT)
     total = 0
-    for k in range(SETS):
-        total += np.int64(m.outputs[k]) * np.int64(m.last[partial * SETS + k])
+    for k in range(sets):
+        total += np.int64(m.outputs[k]) * np.int64(m.last[partial * sets + k])
     return min(max(total >> 16, -OUTER), OUTER)
 
 
@@ -79,12 +79,13 @@ def mix(m: Mixer, partial: int) -> Any:
 def train(m: Mixer, partial: int, p: int, bit: int, rate: int) -> None:
     """Learn from the bit; `p` is what the last mixer gave it."""
     x = m.inputs
+    sets = m.chosen.shape[0]
     target = bit << 16
-    for k in range(SETS):
+    for k in range(sets):
         step = np.int32((target - m.squash[m.outputs[k] + OUTER]) * rate >> 4)
         w = m.weights[m.chosen[k]]
         for i in range(x.shape[0]):
             w[i] += (x[i] * step + 0x8000) >> 16
     error = target - p >> 1
-    for k in range(SETS):
-        m.last[partial * SETS + k] += (m.outputs[k] * error + 0x8000) >> 16
+    for k in range(sets):
+        m.last[partial * sets + k] += (m.outputs[k] * error + 0x8000) >> 16

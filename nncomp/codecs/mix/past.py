@@ -1,7 +1,7 @@
 """What is remembered of the bytes so far, apart from the bytes themselves.
 
-One int64 array for each stream of bytes, with the fields named below. A codec with
-several lanes will have several of them, on top of the same memory.
+One int64 array for each lane, with the fields named below; all lanes share the memory, and
+the bytes, of which the ones not yet coded count as zero.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KIND = 0
 ELEMENT, ROW, PLANE = 1, 2, 3  # distances in bytes: of the element, the row, the plane
 CONTEXTS = 4  # how many contexts are in use
 # The newest bytes.
-AT = 5  # how many bytes there were
+AT = 5  # where the next byte stands in the block
 C4, C8 = 6, 7  # the newest four, the four before them; newest lowest
 # Words and lines.
 WORD, WORD1, WORD2 = 8, 9, 10  # hash of the letters so far; of the words before
@@ -56,10 +56,11 @@ for _bytes, _class in (
         _TEXT_CLASSES[_byte] = _class
 
 
-def new_past(kind: int, element: int, row: int, plane: int, contexts: int) -> Array:
-    """Nothing has been seen yet."""
+def new_past(kind: int, element: int, row: int, plane: int, contexts: int, start: int) -> Array:
+    """Nothing has been seen yet of a stream that begins at `start`."""
     past = np.zeros(FIELDS, np.int64)
     past[[KIND, ELEMENT, ROW, PLANE, CONTEXTS]] = kind, element, row, plane, contexts
+    past[[AT, LINE, LINE1]] = start
     return past
 
 

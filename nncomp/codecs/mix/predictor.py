@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from nncomp.codecs.mix.match import (
     match_maps,
 )
 from nncomp.codecs.mix.mixer import Mixer, mix, mixer, train
+from nncomp.codecs.mix.network import NODES, network_odds
 from nncomp.codecs.mix.numeric import (
     PREDICTORS,
     Numeric,
@@ -36,7 +37,6 @@ from nncomp.codecs.mix.numeric import (
     start_numeric,
 )
 from nncomp.codecs.mix.past import (
-    AT,
     C4,
     CONTEXTS,
     KIND,
@@ -49,7 +49,10 @@ from nncomp.codecs.mix.slots import BUCKET, find, hashed, note_run
 from nncomp.codecs.mix.tables import OUTER, reciprocals, squash_table, stretch_table
 from nncomp.coding.jit import bare_inline as inline
 
-__all__ = ["Predictor", "begin_byte", "end_byte", "predict", "predictor", "update"]
+__all__ = ["LANE", "Predictor", "begin_byte", "end_byte", "predict", "predictor", "update"]
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Array = NDArray[Any]
 
@@ -61,14 +64,17 @@ _PLACES = 20  # log2 of the places of a match
 _STATE_LIMIT = 255
 
 # Fields of `now`.
-_PARTIAL, _DONE, _NODE, _P, _REFINED, _REFINED2, _TOUCHED = range(7)
+_PARTIAL, _DONE, _NODE, _P, _REFINED, _REFINED2, _TOUCHED, LANE, _CODED, _NETWORK = range(10)
+
+_SETS = 6  # of weights, and one more with a network
 
 _ROWS_ORDER = 256
 _ROWS_MATCH = _ROWS_ORDER + 64 * 8
 _ROWS_SELECT = _ROWS_MATCH + 32 * 8
 _ROWS_SELECT1 = _ROWS_SELECT + 256 * 8
 _ROWS_SELECT2 = _ROWS_SELECT1 + 256
-_ROWS = _ROWS_SELECT2 + 256
+_ROWS_NETWORK = _ROWS_SELECT2 + 256
+_ROWS = _ROWS_NETWORK + 32 * 8
 
 
 class Predictor(NamedTuple):
@@ -88,16 +94,24 @@ class Predictor(NamedTuple):
     refined: Array
     mixer: Mixer
     numeric: Numeric
-    past: Array
+    pasts: Array
     buf: Array
     now: Array
+    network: Array
     stretch: Array
     squash: Array
     reciprocals: Array
     follow: Array
 
 
-def predictor(layout: Layout, size: int, table: int, contexts: int) -> Predictor:
+def predictor(
+    layout: Layout,
+    size: int,
+    table: int,
+    contexts: int,
+    starts: Sequence[int] = (0,),
+    network: bool = False,
+) -> Predictor:
     """A predictor that knows nothing yet.
 
     Args:
@@ -105,10 +119,14 @@ def predictor(layout: Layout, size: int, table: int, contexts: int) -> Predictor
         size: How many there are.
         table: log2 of the buckets of the slot table.
         contexts: How many contexts are in use.
+        starts: Where the lanes begin that the bytes are coded in, turn about.
+        network: Whether a network's predictions come along, by `note_network`.
     """
-    h = new_past(layout.kind, layout.element, layout.row, layout.plane, contexts)
+    kind = layout.kind, layout.element, layout.row, layout.plane
+    pasts = np.stack([new_past(*kind, contexts, start) for start in starts])
     width = layout.sample
-    start_numeric(h, width)
+    for h in pasts:
+        start_numeric(h, width)
     c = history.counts().astype(np.int64)
     cells = ((2 * c[:, 1] + 1 << 22) // (2 * c.sum(1) + 2)) << 10
     squash = squash_table()
@@ -125,11 +143,14 @@ def predictor(layout: Layout, size: int, table: int, contexts: int) -> Predictor
         match_at=np.zeros(MATCHES, np.int64),
         indirect=np.zeros(256 + 65536, np.int64),
         refined=refinements(65536 + 65536),
-        mixer=mixer(_INPUTS * contexts + _OTHERS, _ROWS, squash),
+        mixer=mixer(
+            _INPUTS * contexts + _OTHERS + (2 if network else 0), _ROWS, _SETS + network, squash
+        ),
         numeric=numeric(width),
-        past=h,
+        pasts=pasts,
         buf=np.zeros(size, np.uint8),
-        now=np.zeros(8, np.int64),
+        now=np.zeros(10, np.int64),
+        network=np.zeros(NODES if network else 0, np.int64),
         stretch=stretch_table(),
         squash=squash,
         reciprocals=reciprocals(),
@@ -140,7 +161,7 @@ def predictor(layout: Layout, size: int, table: int, contexts: int) -> Predictor
 @inline
 def begin_byte(m: Predictor) -> None:
     """Before the first bit of a byte."""
-    h = m.past
+    h = m.pasts[m.now[LANE]]
     if h[KIND] == TEXT:
         text_contexts(h, m.buf, m.indirect, m.contexts)
     elif h[KIND] == RECORDS:
@@ -148,7 +169,8 @@ def begin_byte(m: Predictor) -> None:
     else:
         numeric_contexts(h, m.buf, m.numeric, m.contexts)
     find_matches(h, m.buf, m.places)
-    h[RATE] = max(10, 80 * 16384 // (16384 + h[AT]))
+    h[RATE] = max(10, 80 * 16384 // (16384 + m.now[_CODED]))
+    m.now[_CODED] += 1
     m.now[_PARTIAL] = 1
     m.now[_DONE] = 0
 
@@ -158,7 +180,7 @@ def _find_buckets(m: Predictor) -> None:
     """At each half of a byte: the buckets of all contexts."""
     half = 0 if m.now[_DONE] == 0 else m.now[_PARTIAL]
     mask = m.table.shape[0] // BUCKET - 1
-    n = m.past[CONTEXTS]
+    n = m.pasts[m.now[LANE]][CONTEXTS]
     touched = np.int64(0)
     for i in range(n):
         h = hashed(m.contexts[i], half << 8 | i)
@@ -177,7 +199,7 @@ def _context_inputs(m: Predictor, x: Array) -> int:
     """What the contexts say; returns how many know something."""
     partial, done, node = m.now[_PARTIAL], m.now[_DONE], m.now[_NODE]
     known = 0
-    for i in range(m.past[CONTEXTS]):
+    for i in range(m.pasts[m.now[LANE]][CONTEXTS]):
         slot = np.int64(m.table[m.buckets[i] + node])
         state = slot & 0xFF
         j = _INPUTS * i
@@ -202,11 +224,12 @@ def _context_inputs(m: Predictor, x: Array) -> int:
 
 @inline
 def _other_inputs(m: Predictor, x: Array, j: int) -> int:
-    """Matches and samples; returns the level of the longest match."""
+    """Matches, samples, the network; returns the level of the longest match."""
+    h = m.pasts[m.now[LANE]]
     partial, done = m.now[_PARTIAL], m.now[_DONE]
     longest = 0
     for k in range(MATCHES):
-        at = match_cell(m.past, k, partial, done)
+        at = match_cell(h, k, partial, done)
         m.match_at[k] = at
         x[j] = 0
         x[j + 1] = 0
@@ -218,16 +241,21 @@ def _other_inputs(m: Predictor, x: Array, j: int) -> int:
                 longest = (at >> 1) % LENGTHS
         j += 2
     x[j] = 256
-    if m.past[KIND] == NUMBERS:
+    if h[KIND] == NUMBERS:
         for k in range(PREDICTORS):
-            x[j + 1 + k] = m.stretch[sample_odds(m.past, m.numeric, k, partial, done) >> 4]
+            x[j + 1 + k] = m.stretch[sample_odds(h, m.numeric, k, partial, done) >> 4]
+    if m.network.shape[0]:
+        p = network_odds(m.network, partial)
+        m.now[_NETWORK] = m.stretch[p >> 4]
+        x[j + 1 + PREDICTORS] = m.now[_NETWORK]
+        x[j + 2 + PREDICTORS] = p - 32768 >> 5
     return longest
 
 
 @inline
 def predict(m: Predictor) -> Any:
     """The probability, of 2**16, that the next bit is a one: 1 to 65535."""
-    now, h = m.now, m.past
+    now, h = m.now, m.pasts[m.now[LANE]]
     partial, done = now[_PARTIAL], now[_DONE]
     if done & 3 == 0:
         _find_buckets(m)
@@ -244,6 +272,8 @@ def predict(m: Predictor) -> Any:
     chosen[3] = _ROWS_SELECT + h[SELECT] * 8 + done
     chosen[4] = _ROWS_SELECT1 + h[SELECT + 1]
     chosen[5] = _ROWS_SELECT2 + h[SELECT + 2]
+    if m.network.shape[0]:
+        chosen[6] = _ROWS_NETWORK + (now[_NETWORK] + 2048 >> 7) * 8 + done
     mixed = mix(m.mixer, partial)
     p = m.squash[mixed + OUTER]
     now[_P] = p
@@ -257,7 +287,7 @@ def predict(m: Predictor) -> Any:
 @inline
 def update(m: Predictor, bit: int) -> None:
     """Learn from the bit."""
-    now, h = m.now, m.past
+    now, h = m.now, m.pasts[m.now[LANE]]
     train(m.mixer, now[_PARTIAL], now[_P], bit, h[RATE])
     refine_learn(m.refined, now[_REFINED], bit)
     refine_learn(m.refined, now[_REFINED2], bit)
@@ -283,6 +313,6 @@ def update(m: Predictor, bit: int) -> None:
 def end_byte(m: Predictor) -> None:
     """After the last bit of a byte."""
     byte = m.now[_PARTIAL] & 0xFF
-    for i in range(m.past[CONTEXTS]):
+    for i in range(m.pasts[m.now[LANE]][CONTEXTS]):
         note_run(m.table, m.bytes_buckets[i], byte)
-    note_byte(m.past, m.buf, m.indirect, byte)
+    note_byte(m.pasts[m.now[LANE]], m.buf, m.indirect, byte)
