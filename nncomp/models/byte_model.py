@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from nncomp.exact.stepper import Stepper
 
 __all__ = ["ByteModel", "State"]
 
@@ -29,6 +32,14 @@ class ByteModel(nn.Module):
     def start(self) -> State:
         """What the model remembers before the first step, besides its weights."""
         return ()
+
+    def write(self, stepper: Stepper) -> None:
+        """Write the forward pass down as steps, for decoders of few lanes.
+
+        Raises:
+            NotImplementedError: The model, or this form of it, is not available so.
+        """
+        raise NotImplementedError  # then decoders go by `forward`
 
     def forward(self, history: Tensor, state: State) -> tuple[Tensor, State]:
         """Predict T steps.

@@ -32,6 +32,7 @@ from nncomp.models.byte_model import ByteModel, State
 
 if TYPE_CHECKING:
     from nncomp.exact.init import Init
+    from nncomp.exact.stepper import Stepper
 
 __all__ = ["Backbone", "Pac", "PacConfig"]
 
@@ -113,6 +114,16 @@ class _TokenMix(nn.Module):
         return out
 
 
+    def write(self, stepper: Stepper, x: int, dst: int) -> None:
+        """The same, one row at a time; see `ByteModel.write`."""
+        if isinstance(self.mix, LaneLinear):
+            raise NotImplementedError("a matrix for each lane is not written as steps")
+        n = stepper.norm(x, self.before)
+        y = stepper.norm(stepper.linear(n, self.mix), self.after)
+        width = self.after.gain.shape[0]
+        stepper.mean(n, stepper.gelu(y, width), width, dst)
+
+
 class _Mlp(nn.Module):
     """y = (n + gelu(norm(gelu(n U) V))) / 2 with n = norm(x)."""
 
@@ -129,6 +140,14 @@ class _Mlp(nn.Module):
         n = self.before(x)
         out: Tensor = (n + gelu(self.after(self.down(self.up(n))))) * 0.5
         return out
+
+
+    def write(self, stepper: Stepper, x: int) -> int:
+        """The same, one row at a time; see `ByteModel.write`."""
+        n = stepper.norm(x, self.before)
+        y = stepper.norm(stepper.linear(stepper.linear(n, self.up), self.down), self.after)
+        width = self.after.gain.shape[0]
+        return stepper.mean(n, stepper.gelu(y, width), width)
 
 
 class _OrderedMask(nn.Module):
@@ -181,6 +200,18 @@ class Backbone(nn.Module):
         return self.logits(x), tuple(after)
 
 
+    def write(self, stepper: Stepper, x: int) -> None:
+        """The same, one row at a time, from the token at x; see `ByteModel.write`."""
+        width = self.config.width
+        end = x + self.config.token
+        for mix, mlp, d in zip(self.mixes, self.mlps, self.config.widths, strict=True):
+            line = stepper.room(width)
+            stepper.transpose(line, line + d, 1, width - d)  # what is cached moves up
+            mix.write(stepper, end - d, line + width - d)
+            end = mlp.write(stepper, line) + width
+        stepper.logits(stepper.linear(end - width, self.logits))
+
+
 def _older(newest: Tensor, cache: Tensor, d: int) -> tuple[Tensor, Tensor]:
     """The tokens before each row's own, from the cache and the rows before it.
 
@@ -213,6 +244,11 @@ class Pac(ByteModel):
     def start(self) -> State:
         """Empty caches."""
         return self.backbone.start(self.table.device)
+
+    def write(self, stepper: Stepper) -> None:
+        """As `ByteModel.write`."""
+        table = stepper.numbers(self.table.numel(), lambda: sigmoid(self.table))
+        self.backbone.write(stepper, stepper.embed(table, self.table.shape[1], 1, 1))
 
     def forward(self, history: Tensor, state: State) -> tuple[Tensor, State]:
         """As `ByteModel.forward`."""

@@ -22,11 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from nncomp.exact.layers import gelu, linear, lookup, sigmoid
+from nncomp.exact.ops import backend
 from nncomp.models.byte_model import ByteModel, State
 from nncomp.models.pac import Backbone, PacConfig
 
 if TYPE_CHECKING:
     from nncomp.exact.init import Init
+    from nncomp.exact.stepper import Stepper
 
 __all__ = ["Sep", "SepConfig"]
 
@@ -88,10 +90,40 @@ class Sep(ByteModel):
         """The backbone's."""
         return self.backbone.start(self.table.device)
 
+    def write(self, stepper: Stepper) -> None:
+        """As `ByteModel.write`."""
+        c = self.config
+        table = stepper.numbers(self.table.numel(), self._table)
+        matrix = stepper.matrix(self.fuse.numel(), lambda: self._fuse_integers()[0])
+        scales = stepper.numbers(c.fused, lambda: self._fuse_integers()[1])
+        stepper.numbers(c.fused, lambda: self.fuse_bias)
+        patches = stepper.embed(table, c.embedding, c.positions, c.positions, turned=True)
+        sizes = c.embedding, c.positions, c.fused
+        count = c.embedding * c.fused
+        fused = stepper.gelu(stepper.product(patches, sizes, matrix, scales), count)
+        token = stepper.room(c.token)
+        stepper.transpose(token, fused, c.embedding, c.fused)
+        if c.direct:
+            newest = stepper.embed(table, c.embedding, c.direct, c.direct)
+            stepper.transpose(token + count, newest, 1, c.embedding * c.direct)
+        self.backbone.write(stepper, token)
+
+    def _table(self) -> Tensor:
+        """The embedding. Centred: beside 0.5, differences would be lost on the grid of a row."""
+        return sigmoid(self.table) - 0.5
+
+    def _fuse_weights(self) -> Tensor:
+        """(F, N), gated."""
+        mask = sigmoid(self.gate) * (1 - self.keep) + self.keep
+        return self.fuse * sigmoid((mask - 0.5) * _SHARPNESS)
+
+    def _fuse_integers(self) -> tuple[Tensor, Tensor]:
+        """The same as integers, and their scales."""
+        return backend(self.fuse.device).quantise_rows(self._fuse_weights())
+
     def forward(self, history: Tensor, state: State) -> tuple[Tensor, State]:
         """As `ByteModel.forward`."""
-        # Centred: beside 0.5, what tells bytes apart would be lost on the grid of a row.
-        table = sigmoid(self.table) - 0.5
+        table = self._table()
         parts = [self._fused(table, history[:, self.context - self.config.positions :])]
         if self.config.direct:
             newest = history[:, self.context - self.config.direct :]
@@ -103,9 +135,7 @@ class Sep(ByteModel):
     def _fused(self, table: Tensor, history: Tensor) -> Tensor:
         """(L, N + T - 1) bytes to (L, T, F D)."""
         n = self.config.positions
-        mask = sigmoid(self.gate) * (1 - self.keep) + self.keep
-        gate = sigmoid((mask - 0.5) * _SHARPNESS)
         patches = lookup(table, history.unfold(1, n, 1)).transpose(2, 3)  # (L, T, D, N)
-        fused = linear(patches.reshape(-1, n), self.fuse * gate, self.fuse_bias)
+        fused = linear(patches.reshape(-1, n), self._fuse_weights(), self.fuse_bias)
         y = gelu(fused).view(*patches.shape[:3], -1).transpose(2, 3)  # (L, T, F, D)
         return y.flatten(2)
