@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from nncomp.codecs.base import Context
 
-__all__ = ["map_in_order", "threads_within"]
+__all__ = ["behind", "map_in_order", "threads_within"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,5 +41,28 @@ def map_in_order(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def behind(work: Callable[..., None], most: int = 8) -> Iterator[Callable[..., None]]:
+    """Gives a function that has `work` done on a thread, call after call, and comes back.
+
+    At most `most` calls wait; on leaving, all have been done. What `work` raises comes out
+    of a later call, or on leaving.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="nncomp-behind")
+    waiting: deque[Future[None]] = deque()
+
+    def later(*args: Any) -> None:
+        waiting.append(pool.submit(work, *args))
+        if len(waiting) > most:
+            waiting.popleft().result()
+
+    try:
+        yield later
+        while waiting:
+            waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)

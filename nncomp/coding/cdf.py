@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["BITS", "MAX_WEIGHT", "SYMBOLS", "frequencies", "frequencies_torch"]
+__all__ = [
+    "BITS",
+    "MAX_WEIGHT",
+    "SYMBOLS",
+    "fill_frequencies",
+    "frequencies",
+    "frequencies_torch",
+]
 
 SYMBOLS = 256
 BITS = 24
@@ -66,14 +73,14 @@ def frequencies(weights: NDArray[np.int32]) -> NDArray[np.int32]:
     if weights.ndim != 2 or weights.shape[1] != SYMBOLS:
         raise ValueError(f"weights must have the shape [n, {SYMBOLS}], not {weights.shape}")
     freqs = np.empty(weights.shape, np.int32)
-    bad = _frequencies(np.ascontiguousarray(weights), freqs)
+    bad = fill_frequencies(np.ascontiguousarray(weights), freqs)
     if bad >= 0:
         raise ValueError(f"row {bad} of the weights is all zero or leaves 0..{MAX_WEIGHT}")
     return freqs
 
 
 @kernel
-def _frequencies(weights: NDArray[np.int32], freqs: NDArray[np.int32]) -> int:
+def fill_frequencies(weights: NDArray[np.int32], freqs: NDArray[np.int32]) -> int:
     """Fill `freqs`; return -1, or the first row whose weights are not valid."""
     for row in range(weights.shape[0]):
         total = np.int64(0)

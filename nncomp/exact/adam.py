@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nncomp.exact.ops import backend
 
@@ -74,6 +74,18 @@ class Adam:
         for group in self._groups:
             group.step(constants)
 
+    def learned(self) -> tuple[Tensor, ...]:
+        """A copy of weights and moments; see `forget`."""
+        powers = torch.tensor([self._power1, self._power2], dtype=torch.float64)
+        return (powers, *(x.clone() for group in self._groups for x in group.tensors))
+
+    def forget(self, learned: tuple[Tensor, ...]) -> None:
+        """Go back to what `learned` gave."""
+        self._power1, self._power2 = learned[0].tolist()
+        own = [x for group in self._groups for x in group.tensors]
+        for x, before in zip(own, learned[1:], strict=True):
+            x.copy_(before)
+
 
 class _Group:
     """Parameters that are updated together, as one flat tensor."""
@@ -87,6 +99,11 @@ class _Group:
             start += p.numel()
         self._first = torch.zeros_like(self._flat)
         self._second = torch.zeros_like(self._flat)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Weights and both moments, all flat."""
+        return self._flat, self._first, self._second
 
     def step(self, constants: tuple[float, ...]) -> None:
         gradients = [p.grad.reshape(-1) for p in self._parameters if p.grad is not None]

@@ -53,7 +53,8 @@ class Program(NamedTuple):
         numbers: float32, all vectors and tables.
         arena: float32[L, size], one for each lane.
         integers, scales, sums: Room for one LINEAR.
-        result: int64, where in the arena the logits are.
+        result: Where in the arena the logits are.
+        context: How many bytes a step reads.
         weights: int32[1, 256], of the softmax of the last run.
     """
 
@@ -65,14 +66,16 @@ class Program(NamedTuple):
     scales: Array
     sums: Array
     result: int
+    context: int
     weights: Array
 
 
 class Stepper:
     """Writes a program, and keeps its weights up to date."""
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, lanes: int, context: int) -> None:
         self._lanes = lanes
+        self._context = context
         self._ops: list[tuple[int, ...]] = []
         self._size = 0
         self._room = [1, 1, 1]
@@ -168,6 +171,7 @@ class Stepper:
             scales=np.zeros(self._room[1], np.float32),
             sums=np.zeros(self._room[2], np.int32),
             result=self._result,
+            context=self._context,
             weights=np.zeros((1, 256), np.int32),
         )
         self.refresh()

@@ -113,11 +113,10 @@ class _TokenMix(nn.Module):
         out: Tensor = (n + gelu(self.after(y))) * 0.5
         return out
 
-
     def write(self, stepper: Stepper, x: int, dst: int) -> None:
         """The same, one row at a time; see `ByteModel.write`."""
         if isinstance(self.mix, LaneLinear):
-            raise NotImplementedError("a matrix for each lane is not written as steps")
+            raise NotImplementedError("a matrix for each lane")
         n = stepper.norm(x, self.before)
         y = stepper.norm(stepper.linear(n, self.mix), self.after)
         width = self.after.gain.shape[0]
@@ -140,7 +139,6 @@ class _Mlp(nn.Module):
         n = self.before(x)
         out: Tensor = (n + gelu(self.after(self.down(self.up(n))))) * 0.5
         return out
-
 
     def write(self, stepper: Stepper, x: int) -> int:
         """The same, one row at a time; see `ByteModel.write`."""
@@ -173,8 +171,10 @@ class Backbone(nn.Module):
     def __init__(self, config: PacConfig, init: Init) -> None:
         super().__init__()
         self.config = config
-        self.mixes = nn.ModuleList(_TokenMix(config, d, init) for d in config.widths)
-        self.mlps = nn.ModuleList(_Mlp(config.width, config.ffn, init) for _ in config.widths)
+        mixes = [_TokenMix(config, d, init) for d in config.widths]
+        mlps = [_Mlp(config.width, config.ffn, init) for _ in config.widths]
+        self.mixes, self.mlps = nn.ModuleList(mixes), nn.ModuleList(mlps)
+        self._levels = list(zip(mixes, mlps, config.widths, strict=True))
         self.mask = _OrderedMask(config) if config.mask else None
         logits = init.normal(256, config.width), init.normal(256)
         self.logits = Linear(*logits)
@@ -199,12 +199,13 @@ class Backbone(nn.Module):
             after.append(cache_after)
         return self.logits(x), tuple(after)
 
-
     def write(self, stepper: Stepper, x: int) -> None:
         """The same, one row at a time, from the token at x; see `ByteModel.write`."""
+        if self.mask is not None:
+            raise NotImplementedError("a mask")
         width = self.config.width
         end = x + self.config.token
-        for mix, mlp, d in zip(self.mixes, self.mlps, self.config.widths, strict=True):
+        for mix, mlp, d in self._levels:
             line = stepper.room(width)
             stepper.transpose(line, line + d, 1, width - d)  # what is cached moves up
             mix.write(stepper, end - d, line + width - d)

@@ -119,7 +119,8 @@ class Sep(ByteModel):
 
     def _fuse_integers(self) -> tuple[Tensor, Tensor]:
         """The same as integers, and their scales."""
-        return backend(self.fuse.device).quantise_rows(self._fuse_weights())
+        q, scale = backend(self.fuse.device).quantise_rows(self._fuse_weights())
+        return q, scale
 
     def forward(self, history: Tensor, state: State) -> tuple[Tensor, State]:
         """As `ByteModel.forward`."""

@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
     from nncomp.codecs.base import Buffer, Context, Params
 
-__all__ = ["MIX"]
+__all__ = ["CONTEXTS", "MIX", "TABLE_MIN", "memory_of", "settle_memory", "sizes_of"]
 
 _MIB = 1 << 20
-_CONTEXTS = 24
+CONTEXTS = 24
 _BUCKET_BYTES = 64
-_TABLE_MIN = 1 << 18
+TABLE_MIN = 1 << 18
 # What a block needs of the table: two buckets for each byte and context, of which
 # half are met again.
-_TABLE_PER_BYTE = _BUCKET_BYTES * _CONTEXTS
+_TABLE_PER_BYTE = _BUCKET_BYTES * CONTEXTS
 # Maps, weights, refinements, match tables, tables of constants; with room for what
 # an allocator adds.
 _FIXED = 48 * _MIB
 
 _PARAMS = (
-    Param("contexts", "int", _CONTEXTS, 1, _CONTEXTS, help="the most contexts in use"),
-    Param("table", "size", 256 * _MIB, _TABLE_MIN, 16 << 30, help="memory of contexts"),
+    Param("contexts", "int", CONTEXTS, 1, CONTEXTS, help="the most contexts in use"),
+    Param("table", "size", 256 * _MIB, TABLE_MIN, 16 << 30, help="memory of contexts"),
     Param("block", "size", 32 * _MIB, 64 << 10, 1 << 30, help="size of the records, coded alone"),
 )
 
@@ -72,12 +72,10 @@ class _Mix:
 
     def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
         """No more memory than the content can fill; the table a power of two."""
-        table, block = int(params["table"]), int(params["block"])
-        if complete:
-            size = memoryview(head).nbytes
-            table = max(_TABLE_MIN, min(table, size * _TABLE_PER_BYTE))
+        block, size = int(params["block"]), memoryview(head).nbytes if complete else None
+        if size is not None:
             block = max(64 << 10, min(block, size))
-        return {**params, "table": 1 << table.bit_length() - 1, "block": block}
+        return {**params, **settle_memory(params, size), "block": block}
 
     def max_block(self, params: Params) -> int:
         """As asked for."""
@@ -85,7 +83,7 @@ class _Mix:
 
     def memory(self, params: Params) -> int:
         """The table; content four times: payload, coded order, history, result."""
-        return int(params["table"]) + 4 * int(params["block"]) + _FIXED
+        return memory_of(params) + 4 * int(params["block"])
 
     def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
         """One block for each `block` bytes."""
@@ -93,7 +91,7 @@ class _Mix:
         from nncomp.codecs.mix.detect import find_layout
         from nncomp.coding.jit import announced
 
-        table, contexts = _sizes(params)
+        table, contexts = sizes_of(params)
 
         def encode_one(raw: bytes) -> Block:
             data = np.frombuffer(raw, np.uint8)
@@ -112,7 +110,7 @@ class _Mix:
         from nncomp.codecs.mix.layout import read_layout
         from nncomp.coding.jit import announced
 
-        table, contexts = _sizes(params)
+        table, contexts = sizes_of(params)
 
         def decode_one(block: Block) -> Buffer:
             if block.payload is None:
@@ -128,7 +126,20 @@ class _Mix:
                 yield raw
 
 
-def _sizes(params: Params) -> tuple[int, int]:
+def settle_memory(params: Params, size: int | None) -> Params:
+    """The table a power of two, and no larger than `size` bytes of content can fill."""
+    table = int(params["table"])
+    if size is not None:
+        table = max(TABLE_MIN, min(table, size * _TABLE_PER_BYTE))
+    return {"table": 1 << table.bit_length() - 1}
+
+
+def memory_of(params: Params) -> int:
+    """Bytes that the memory of contexts takes, the bytes of a block not counted."""
+    return int(params["table"]) + _FIXED
+
+
+def sizes_of(params: Params) -> tuple[int, int]:
     """log2 of the buckets of the table, and the number of contexts."""
     return (int(params["table"]) // _BUCKET_BYTES).bit_length() - 1, int(params["contexts"])
 

@@ -30,6 +30,12 @@ class Layout:
         """Bytes of the longest lane."""
         return -(-self.size // self.lanes)
 
+    @property
+    def starts(self) -> list[int]:
+        """Where in the block each lane begins."""
+        full, longer = divmod(self.size, self.lanes)
+        return [lane * full + min(lane, longer) for lane in range(self.lanes)]
+
     def active(self, step: int) -> int:
         """How many lanes have a byte at this step."""
         full = self.size // self.lanes

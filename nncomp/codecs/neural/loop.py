@@ -8,32 +8,36 @@ it, and then, knowing the bytes too, learns from the segment exactly as the enco
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nncomp.codecs.neural.lanes import Layout
+from nncomp.codecs.neural.memory import MixedDecoder
 from nncomp.codecs.neural.sections import SectionReader, SectionWriter, section_steps
-from nncomp.codecs.neural.stage import StageDecoder, StageEncoder
+from nncomp.codecs.neural.steps import CompiledSteps, TorchSteps, on_host
+from nncomp.codecs.parallel import behind
 from nncomp.coding import jit
-from nncomp.coding.cdf import frequencies, frequencies_torch
 from nncomp.errors import DeviceError
 from nncomp.exact.adam import Adam, AdamConfig
 from nncomp.exact.layers import backpropagate, refresh
 from nncomp.exact.ops import backend
+from nncomp.exact.stepper import Stepper
 from nncomp.exact.threads import allow
 from nncomp.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from nncomp.codecs.base import Context
+    from nncomp.codecs.neural.stage import Decoding, Encoding
     from nncomp.models.byte_model import ByteModel, State
 
 __all__ = ["Loop", "Training", "choose_device", "granted"]
@@ -87,54 +91,104 @@ class Loop:
         self._progress = progress
         self._adam = Adam(model.parameters(), training.adam)
         self._done = 0
+        self.seconds = {"network": 0.0, "coding": 0.0}
 
-    def encode(self, block: bytes | memoryview) -> bytes:
-        """The payload of one block."""
-        layout = Layout(len(block), self._model.lanes)
-        matrix = layout.split(np.frombuffer(block, np.uint8))
+    @property
+    def lanes(self) -> int:
+        """How many lanes a block is cut into."""
+        return self._model.lanes
+
+    def encode(self, data: NDArray[np.uint8], stage: Encoding) -> bytes:
+        """The payload of one block.
+
+        Args:
+            data: uint8[size].
+            stage: Codes the bytes; in a thread of its own, a little behind the network.
+        """
+        layout = Layout(len(data), self._model.lanes)
+        matrix = layout.split(data)
         history = self._history(layout.steps)
         history[:, self._model.context :] = torch.from_numpy(matrix).to(self._device)
-        stage, sections = StageEncoder(), SectionWriter()
+        sections = SectionWriter()
         state = self._model.start()
-        for start, stop, last in self._segments(layout):
-            rows, state = self._learn(history, state, layout, start, stop)
-            symbols = matrix[:, start:stop].T.reshape(-1)[: len(rows)]
-            stage.encode(rows, symbols)
-            sections.update(symbols.tobytes())
-            if last is not None:
-                sections.add(stage.finish(), last)
-            self._progress(layout.coded(start, stop))
+
+        def code(rows: NDArray[np.int32], symbols: NDArray[np.uint8], last: bool | None) -> None:
+            with self._timed("coding"):
+                stage.encode(rows, symbols)
+                sections.update(symbols.tobytes())
+                if last is not None:
+                    sections.add(stage.finish(), last)
+
+        with behind(code) as later:
+            for start, stop, last in self._segments(layout):
+                with self._timed("network"):
+                    weights, state = self._learn(history, state, layout, start, stop)
+                    rows = _in_order(weights, layout, start, stop)
+                symbols = matrix[:, start:stop].T.reshape(-1)[: len(rows)]
+                later(rows, symbols, last)
+                self._progress(layout.coded(start, stop))
         return sections.payload()
 
-    def decode(self, payload: memoryview, size: int) -> bytes:
-        """The `size` bytes of one block.
+    def decode(self, payload: memoryview, size: int, stage: Decoding) -> NDArray[np.uint8]:
+        """The bytes of one block, uint8[size].
 
         Raises:
             CorruptError: The payload is not what `encode` writes.
         """
         layout = Layout(size, self._model.lanes)
-        matrix = np.zeros((layout.lanes, layout.steps), np.uint8)
         history = self._history(layout.steps)
-        stage, sections = StageDecoder(), SectionReader(payload)
+        sections = SectionReader(payload)
         state = self._model.start()
+        steps = self._steps(stage, history)
         length = section_steps(layout.lanes, self._training.segment)
         for start, stop, last in self._segments(layout):
-            if start % length == 0:
-                stage.begin(sections.next(last=start + length >= layout.steps))
-            running = state
-            for step in range(start, stop):
-                rows, running = self._predict(history, running, step)
-                symbols = stage.decode(rows[: layout.active(step)])
-                sections.update(symbols.tobytes())
-                matrix[: len(symbols), step] = symbols
-                column = torch.from_numpy(matrix[:, step].astype(np.int64))
-                history[:, self._model.context + step] = column.to(self._device)
-            if last is not None:
-                stage.finish()
-                sections.check()
-            _, state = self._learn(history, state, layout, start, stop)
+            with self._timed("coding"):
+                if start % length == 0:
+                    stage.begin(sections.next(last=start + length >= layout.steps))
+                sections.update(steps.decode(layout, start, stop, state).tobytes())
+                if last is not None:
+                    stage.finish()
+                    sections.check()
+            with self._timed("network"):
+                _, state = self._learn(history, state, layout, start, stop)
+                steps.refresh()
             self._progress(layout.coded(start, stop))
-        return layout.join(matrix).tobytes()
+        matrix = history[:, self._model.context :].to("cpu", torch.uint8).numpy()
+        return layout.join(matrix)
+
+    def _steps(self, stage: Decoding, history: Tensor) -> CompiledSteps | TorchSteps:
+        """How the steps of a segment are computed: in one call, if stage and model can."""
+        if isinstance(stage, MixedDecoder) and self._device.type == "cpu":
+            stepper = Stepper(self._model.lanes, self._model.context)
+            with suppress(NotImplementedError):
+                self._model.write(stepper)
+                return CompiledSteps(stage, stepper, history)
+        return TorchSteps(stage, self._model, history)
+
+    def learned(self) -> tuple[Tensor, ...]:
+        """A copy of all that was learned so far; see `forget`."""
+        return (torch.tensor(self._done), *self._adam.learned())
+
+    def forget(self, learned: tuple[Tensor, ...]) -> None:
+        """Go back to what `learned` gave."""
+        self._done = int(learned[0])
+        self._adam.forget(learned[1:])
+        refresh(self._model)
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[part] += time.perf_counter() - start
+
+    def shares(self, coding: str) -> str:
+        """Where the time went, for people; `coding` names what is not the network alone."""
+        network, other = self.seconds["network"], self.seconds["coding"]
+        total = max(network + other, 1e-9)
+        return (
+            f"time: network {network:.1f} s ({network / total:.0%}), "
+            f"{coding} {other:.1f} s ({other / total:.0%})"
+        )
 
     def _history(self, steps: int) -> Tensor:
         """(L, C + steps) int64, zeros: the bytes before the first step count as zero."""
@@ -149,27 +203,17 @@ class Loop:
             last = stop == layout.steps
             yield start, stop, last if last or stop % length == 0 else None
 
-    def _window(self, history: Tensor, start: int, stop: int) -> Tensor:
-        """What the model reads to predict the steps start..stop."""
-        return history[:, start : stop + self._model.context - 1]
-
-    def _predict(self, history: Tensor, state: State, step: int) -> tuple[NDArray[np.int32], State]:
-        """int32[L, 256] frequencies of one step, and the state after it."""
-        with torch.no_grad():
-            logits, state = self._model(self._window(history, step, step + 1), state)
-            return _rows(backend(self._device).softmax_weights(logits)), state
-
     def _learn(
         self, history: Tensor, state: State, layout: Layout, start: int, stop: int
-    ) -> tuple[NDArray[np.int32], State]:
+    ) -> tuple[Tensor, State]:
         """Predict the steps start..stop, then update the weights from their bytes.
 
         Returns:
-            int32[n, 256] frequencies from before the update, of the n bytes in coding
-            order, and the state after.
+            int32[L * T, 256] weights of the softmax from before the update, lane by lane,
+            and the state after.
         """
         ops = backend(self._device)
-        logits, state = self._model(self._window(history, start, stop), state)
+        logits, state = self._model(history[:, start : stop + self._model.context - 1], state)
         weights = ops.softmax_weights(logits.detach())
         first = self._model.context + start
         targets = history[:, first : first + stop - start].clone()
@@ -180,16 +224,13 @@ class Loop:
         self._adam.step(self._training.rate(self._done))
         refresh(self._model)
         self._done += coded
-        rows = _rows(weights).reshape(layout.lanes, stop - start, -1)
-        return rows.transpose(1, 0, 2).reshape(-1, rows.shape[2])[:coded], state
+        return weights, state
 
 
-def _rows(weights: Tensor) -> NDArray[np.int32]:
-    """Frequencies, on the host."""
-    if weights.is_cuda:
-        on_host: NDArray[np.int32] = frequencies_torch(weights).cpu().numpy()
-        return on_host
-    return frequencies(weights.numpy())
+def _in_order(weights: Tensor, layout: Layout, start: int, stop: int) -> NDArray[np.int32]:
+    """int32[n, 256] frequencies in coding order, of weights lane by lane."""
+    rows = on_host(weights).reshape(layout.lanes, stop - start, -1)
+    return rows.transpose(1, 0, 2).reshape(-1, rows.shape[2])[: layout.coded(start, stop)]
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,0 +1,107 @@
+"""A record of a neural codec: a network alone, or on top of a memory of contexts.
+
+With a memory, a payload begins with a byte that says how it goes on:
+
+    0   the layout of the bytes (`codecs/mix/layout.py`), then sections: network and memory
+    1   the payload that `mix` would write: the memory alone
+
+The encoder makes both and keeps the smaller. Of a record that was not coded with the
+network, which includes records that are stored, the network learns nothing.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncomp.codecs.mix.coder import decode_block, encode_block
+from nncomp.codecs.mix.detect import find_layout
+from nncomp.codecs.mix.layout import arranged, read_layout, restored
+from nncomp.codecs.neural.lanes import Layout as Lanes
+from nncomp.codecs.neural.memory import Memory, MixedDecoder, MixedEncoder
+from nncomp.codecs.neural.stage import StageDecoder, StageEncoder
+from nncomp.errors import CorruptError
+
+if TYPE_CHECKING:
+    from nncomp.codecs.base import Buffer
+    from nncomp.codecs.mix.layout import Layout
+    from nncomp.codecs.neural.loop import Loop
+
+__all__ = ["MemorySizes", "Records"]
+
+Bytes = NDArray[np.uint8]
+
+_JOINT, _ALONE = b"\x00", b"\x01"
+
+
+@dataclass(frozen=True)
+class MemorySizes:
+    """log2 of the buckets of the slot table, and the most contexts in use."""
+
+    table: int
+    contexts: int
+
+
+class Records:
+    """Codes record after record with one network.
+
+    Args:
+        loop: The network.
+        sizes: Of the memory, or None for the network alone.
+    """
+
+    def __init__(self, loop: Loop, sizes: MemorySizes | None) -> None:
+        self._loop = loop
+        self._sizes = sizes
+
+    def encode(self, raw: bytes) -> bytes | None:
+        """The payload of a record, or None if it is not smaller."""
+        data = np.frombuffer(raw, np.uint8)
+        learned = self._loop.learned()
+        if self._sizes is None:
+            payload, others = self._loop.encode(data, StageEncoder()), raw
+        else:
+            with ThreadPoolExecutor(1) as pool:
+                layout = find_layout(data)
+                waiting = pool.submit(_alone, data, layout, self._sizes)
+                payload = self._joint(data, layout, self._sizes)
+                others = min(raw, waiting.result() or raw, key=len)
+        if len(payload) < len(others):
+            return payload
+        self._loop.forget(learned)
+        return None if others is raw else others
+
+    def decode(self, payload: memoryview, size: int) -> Buffer:
+        """The bytes of a record.
+
+        Raises:
+            CorruptError: The payload is not what `encode` writes.
+        """
+        if self._sizes is None:
+            return self._loop.decode(payload, size, StageDecoder()).data
+        kind = bytes(payload[:1])
+        if kind not in (_JOINT, _ALONE):
+            raise CorruptError(
+                f"a payload begins with {kind!r}, not with 0 or 1. The file is damaged"
+            )
+        layout, rest = read_layout(payload[1:])
+        if kind == _ALONE:
+            coded = np.frombuffer(rest, np.uint8)
+            return decode_block(coded, size, layout, self._sizes.table, self._sizes.contexts).data
+        memory = Memory(layout, self._sizes.table, self._sizes.contexts)
+        stage = MixedDecoder(memory, Lanes(size, self._loop.lanes))
+        return restored(self._loop.decode(rest, size, stage), layout).data
+
+    def _joint(self, data: Bytes, layout: Layout, sizes: MemorySizes) -> bytes:
+        memory = Memory(layout, sizes.table, sizes.contexts)
+        stage = MixedEncoder(memory, Lanes(len(data), self._loop.lanes))
+        return _JOINT + layout.pack() + self._loop.encode(arranged(data, layout), stage)
+
+
+def _alone(data: Bytes, layout: Layout, sizes: MemorySizes) -> bytes | None:
+    payload = encode_block(data, layout, sizes.table, sizes.contexts)
+    return None if payload is None else _ALONE + payload
