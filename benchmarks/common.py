@@ -78,12 +78,12 @@ def sha256(data: bytes) -> str:
 
 
 def first_line(command: Sequence[str]) -> str:
-    """What a program says of itself; empty if it is missing or fails."""
+    """The first line that a program prints, however it ends; empty if there is none."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE)
     except OSError:
         return ""
-    return (done.stdout.splitlines() or [""])[0] if done.returncode == 0 else ""
+    return next(filter(None, done.stdout.splitlines()), "")
 
 
 def _cpu_model() -> str:

@@ -8,10 +8,10 @@ from nncomp.api.decoding import decompress, decompress_stream
 from nncomp.api.encoding import (
     DEFAULT_METHOD,
     Result,
+    check_method,
     compress,
     compress_stream,
     make_context,
-    prepare,
 )
 from nncomp.api.inspection import ArchiveInfo, inspect
 from nncomp.codecs.base import Context
@@ -28,6 +28,7 @@ __all__ = [
     "ArchiveInfo",
     "Context",
     "Result",
+    "check_method",
     "compress",
     "compress_stream",
     "decompress",
@@ -80,6 +81,6 @@ def open(  # noqa: A001 - named as in gzip, lzma and zstandard
     if mode == "wb":
         from nncomp.api.file_writer import ArchiveWriter
 
-        prepare(method, level)  # so that its errors come now, and not from the worker
+        check_method(method, level)  # so that its errors come now, and not from the worker
         return ArchiveWriter(file, method, level, context)
     raise UsageError(f"mode {mode!r} is not valid: expected 'rb' or 'wb'")

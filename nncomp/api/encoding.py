@@ -7,28 +7,36 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from nncomp.api.base import open_base
+from nncomp.api.choice import HEAD_SIZE, choose
+from nncomp.api.source import BufferSource, StreamSource
 from nncomp.codecs.base import Context, pack_params, parse_method, resolve_params
-from nncomp.codecs.registry import by_id, by_name
+from nncomp.codecs.registry import AUTO, by_id, by_name
 from nncomp.container.layout import Header
-from nncomp.container.limits import PIECE, default_memory_limit
+from nncomp.container.limits import default_memory_limit
 from nncomp.container.writer import MemberWriter, write_all
-from nncomp.errors import FileError, LimitError, MethodError, UsageError
+from nncomp.errors import LimitError, MethodError, UsageError
 from nncomp.memory import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nncomp.api.base import BaseLike
+    from nncomp.api.source import Source
     from nncomp.codecs.base import Buffer, Codec, Params
     from nncomp.container.writer import Sink
 
-__all__ = ["DEFAULT_METHOD", "Result", "compress", "compress_stream", "make_context", "prepare"]
+__all__ = [
+    "DEFAULT_METHOD",
+    "Result",
+    "check_method",
+    "compress",
+    "compress_stream",
+    "make_context",
+    "prepare",
+]
 
-DEFAULT_METHOD = "zstd"
+DEFAULT_METHOD = AUTO
 
-# What is always looked at before the header is written. Content below this size is compared
-# with its stored form; above it, 0.1% are more than any header takes.
-_HEAD_SIZE = 256 << 10
 _STORE_ID = 0
 
 
@@ -39,9 +47,9 @@ class Result:
     Attributes:
         raw_size: Size of the content in bytes.
         archive_size: Size of the archive in bytes.
-        method: Method string with all parameters that are known; "store" where that was
-            switched to because nothing came out smaller. For several members with
-            different methods, all of them, separated by blanks.
+        method: Method string with all parameters that are known, never "auto"; "store"
+            where that was switched to because nothing came out smaller. For several members
+            with different methods, all of them, separated by blanks.
     """
 
     raw_size: int
@@ -83,6 +91,22 @@ def refuse_above_limit(needed: int, limit: int, what: str) -> None:
         )
 
 
+def check_method(method: str, level: int | None) -> None:
+    """Refuse what `compress` would refuse, before there is any content.
+
+    Raises:
+        MethodError: As for `prepare`; or parameters of "auto", which has none.
+    """
+    name, settings = parse_method(method)
+    if name != AUTO:
+        prepare(method, level)
+        return
+    if settings:
+        raise MethodError(f"method {AUTO!r} has no parameters. Name the method that they are for")
+    if level is not None and not 1 <= level <= 9:
+        raise MethodError(f"method {AUTO!r} has no level {level}. Its levels: 1 to 9")
+
+
 def prepare(method: str, level: int | None) -> tuple[Codec, Params]:
     """The codec and the full parameters that a method string stands for.
 
@@ -108,7 +132,7 @@ def compress(
 
     Args:
         data: Any contiguous buffer.
-        method: "name" or "name:key=value,key=value".
+        method: "name" or "name:key=value,key=value"; "auto" picks one by the content.
         level: 1 (fast) to 9 (small), where the method has levels; parameters in `method`
             go before it.
         threads: How many threads may work.
@@ -122,13 +146,10 @@ def compress(
         UsageError: The method or another argument is not valid.
         LimitError: Decompressing would take more than `memory_limit`.
     """
-    codec, params = prepare(method, level)
-    context = make_context(threads, device, memory_limit, base)
     view = memoryview(data).cast("B")
-    head = bytes(view[: max(_HEAD_SIZE, codec.peek(params))])
-    complete = len(head) == len(view)
-    sink = Scratch(len(view) + len(view) // 1000 + _HEAD_SIZE)
-    _encode(head, complete, iter([view]), sink, codec, params, context, len(view))
+    context = make_context(threads, device, memory_limit, base)
+    sink = Scratch(len(view) + len(view) // 1000 + HEAD_SIZE)
+    _encode(BufferSource(view), sink, method, level, context)
     return sink.getvalue()
 
 
@@ -158,31 +179,28 @@ def compress_stream(
         LimitError: Decompressing would take more than the memory limit.
         FileError: `source` gave another number of bytes than `content_size`.
     """
-    codec, params = prepare(method, level)
-    wanted = max(_HEAD_SIZE, codec.peek(params))
-    head = b"".join(_pieces(source, wanted))
-    chunks = _announced(_chunks(head, source), content_size)
-    complete = len(head) < wanted
-    return _encode(head, complete, chunks, sink, codec, params, context or Context(), content_size)
+    return _encode(StreamSource(source, content_size), sink, method, level, context)
 
 
 def _encode(
-    head: bytes,
-    complete: bool,
-    chunks: Iterator[Buffer],
-    sink: Sink,
-    codec: Codec,
-    params: Params,
-    context: Context,
-    content_size: int | None,
+    source: Source, sink: Sink, method: str, level: int | None, context: Context | None
 ) -> Result:
-    """Write a member; `head`, which comes again in `chunks`, may be all of it."""
+    check_method(method, level)
     granted, limit = grant(context)
+    if parse_method(method)[0] == AUTO:
+        choice = choose(source, level, granted)
+        granted.notice(str(choice))
+        method, level = choice.method, choice.level
+    codec, params = prepare(method, level)
+    wanted = max(HEAD_SIZE, codec.peek(params))
+    head = source.look(wanted)
+    complete = len(head) < wanted
     params = codec.settle(_with_base(codec, params, granted), head, complete)
     refuse_above_limit(codec.memory(params), limit, f"decompressing method {codec.name!r}")
-    if not complete:
-        return _write_member(chunks, sink, codec, params, granted, content_size)
-    return _write_smaller(b"".join(chunks), sink, codec, params, granted)
+    del head  # so that the source can let it go
+    if complete:
+        return _write_smaller(b"".join(source.chunks()), sink, codec, params, granted)
+    return _write_member(source.chunks(), sink, codec, params, granted, source.size)
 
 
 def _with_base(codec: Codec, params: Params, context: Context) -> Params:
@@ -197,7 +215,10 @@ def _with_base(codec: Codec, params: Params, context: Context) -> Params:
 def _write_smaller(
     content: bytes, sink: Sink, codec: Codec, params: Params, context: Context
 ) -> Result:
-    """Write the whole content with the codec, or stored if that is no larger."""
+    """Write the whole content with the codec, or stored if that is no larger.
+
+    Only for little content; of more, 0.1% are more than any header takes.
+    """
     plain, coded = io.BytesIO(), io.BytesIO()
     store = by_id(_STORE_ID)
     result = _write_member(iter([content]), plain, store, {}, Context(), len(content))
@@ -236,34 +257,3 @@ def method_string(codec: Codec, params: Params) -> str:
     """The method with all of `params`, as `prepare` reads it back."""
     text = ",".join(f"{p.name}={p.format(params[p.name])}" for p in codec.params)
     return f"{codec.name}:{text}" if text else codec.name
-
-
-def _pieces(source: BinaryIO, size: int) -> Iterator[bytes]:
-    """`size` bytes, fewer only where the source ends."""
-    while size and (piece := source.read(min(size, PIECE))):
-        size -= len(piece)
-        yield piece
-
-
-def _chunks(head: bytes, source: BinaryIO) -> Iterator[bytes]:
-    """The head, then the rest of the source."""
-    if head:
-        yield head
-    while piece := source.read(PIECE):
-        yield piece
-
-
-def _announced(chunks: Iterator[bytes], size: int | None) -> Iterator[Buffer]:
-    """The chunks, which must have `size` bytes in all."""
-    total = 0
-    for chunk in chunks:
-        total += len(chunk)
-        if size is not None and total > size:
-            break
-        yield chunk
-    if size is not None and total != size:
-        given = "more" if total > size else total
-        raise FileError(
-            f"the source was announced with {size} bytes and gave {given}; it changed while it "
-            "was read, or content_size is wrong"
-        )

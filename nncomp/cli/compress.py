@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compress"]
 
-_METHOD_FOR_BASES = "zipnn"
-
 
 @click.command()
 @options.files_argument
@@ -36,14 +34,15 @@ def compress(
 ) -> int:
     """Compress each FILE to FILE.nnc, or standard input to standard output.
 
-    Sources are kept. Without -m and -1 to -9, the environment variables NNCOMP_METHOD
-    and NNCOMP_LEVEL count, as does NNCOMP_NBTHREADS for -T. With --base, the method is
-    zipnn unless one is given; decompressing takes the same bases.
+    Sources are kept. The method, auto, picks one by content and size, and -v says which.
+    Without -m and -1 to -9, the environment variables NNCOMP_METHOD and NNCOMP_LEVEL
+    count, as does NNCOMP_NBTHREADS for -T. With --base, auto is zipnn; decompressing takes
+    the same bases.
     """
     from nncomp import api
 
     bases = resources.bases
-    method = method or (_METHOD_FOR_BASES if bases.content else api.DEFAULT_METHOD)
+    method = method or api.DEFAULT_METHOD
 
     def work(source: Source, sink: BinaryIO) -> Result:
         if file_rules.is_terminal(sink) and not output.force:

@@ -47,12 +47,10 @@ def parse_size(text: str) -> int:
 
 def check_method(text: str) -> str:
     """A method string, once it was found to agree with what its codec declares."""
-    from nncomp.codecs.base import parse_method, resolve_params
-    from nncomp.codecs.registry import by_name
+    from nncomp import api
 
     try:
-        name, settings = parse_method(text)
-        resolve_params(by_name(name), settings, None)
+        api.check_method(text, None)
     except MethodError as error:
         raise click.BadParameter(str(error)) from error
     return text

@@ -14,7 +14,10 @@ from nncomp.errors import MethodError, UnknownCodecError
 if TYPE_CHECKING:
     from nncomp.codecs.base import Codec
 
-__all__ = ["CODECS", "by_id", "by_name", "name_of"]
+__all__ = ["AUTO", "CODECS", "by_id", "by_name", "name_of"]
+
+AUTO = "auto"
+"""Stands in a method string for a codec that is picked by the content; is none itself."""
 
 # id: (name, "module:attribute"). Append only.
 CODECS: dict[int, tuple[str, str]] = {
@@ -62,5 +65,5 @@ def by_name(name: str) -> Codec:
     for known, target in CODECS.values():
         if known == name:
             return _load(target)
-    known_names = ", ".join(entry[0] for entry in CODECS.values())
+    known_names = ", ".join((AUTO, *(entry[0] for entry in CODECS.values())))
     raise MethodError(f"unknown method {name!r}. Methods: {known_names}")

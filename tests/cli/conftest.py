@@ -69,5 +69,5 @@ def text_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def archive(text_file: Path, invoke: Invoke) -> Path:
     """Its archive, beside it."""
-    assert invoke("compress", text_file).exit_code == 0
+    assert invoke("compress", "-m", "zstd", text_file).exit_code == 0
     return text_file.with_name("text.nnc")

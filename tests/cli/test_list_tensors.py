@@ -72,7 +72,7 @@ def test_a_line_for_each_tensor(invoke: Invoke) -> None:
 
 
 def test_other_archives_have_none(invoke: Invoke, text_file: Path) -> None:
-    invoke("compress", "model")
+    invoke("compress", "-m", "zstd", "model")
     invoke("compress", "-m", "zipnn", "text")
     result = invoke("list", "model.nnc", "text.nnc")
     assert (result.exit_code, result.stderr) == (0, "")

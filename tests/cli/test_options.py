@@ -53,6 +53,7 @@ def test_help(invoke: Invoke, command: str) -> None:
         "compress -m text",
         "compress -m unknown text",
         "compress -m zstd:speed=3 text",
+        "compress -m auto:level=3 text",
         "compress -m zstd:level text",
         "compress -M 0 text",
         "compress -M 1.5G text",
@@ -80,7 +81,8 @@ def test_usage_errors(invoke: Invoke, archive: Path, arguments: str) -> None:
 
 
 def test_unknown_method_lists_the_known_ones(invoke: Invoke) -> None:
-    assert "store, zstd, lz4, snappy, mix, sep" in invoke("compress", "-m", "x", "text").stderr
+    said = invoke("compress", "-m", "x", "text").stderr
+    assert "auto, store, zstd, lz4, snappy, mix, sep" in said
 
 
 def test_unknown_parameter_lists_the_known_ones(invoke: Invoke) -> None:
@@ -253,7 +255,7 @@ def test_silence_is_golden(invoke: Invoke, text_file: Path) -> None:
 
 def test_summary(invoke: Invoke, text_file: Path) -> None:
     raw = text_file.stat().st_size
-    line = invoke("compress", "-v", "text").stderr
+    line = invoke("compress", "-v", "-m", "zstd", "text").stderr
     size = Path("text.nnc").stat().st_size
     assert line.startswith(
         f"text: {raw:,} raw, {size:,} archive, ratio {raw / size:.3f}, "
@@ -265,6 +267,18 @@ def test_summary(invoke: Invoke, text_file: Path) -> None:
     line = invoke("test", "-v", "text.nnc").stderr
     assert line.startswith(f"text.nnc: {raw:,} raw, {size:,} archive, ")
     assert line.endswith(", ok\n")
+
+
+def test_what_auto_picked(invoke: Invoke, text_file: Path) -> None:
+    picked, summary = invoke("compress", "-v", "text").stderr.splitlines()
+    assert picked == f"auto: mix -6, for {text_file.stat().st_size:,} bytes"
+    assert "KB/s, mix:contexts=" in summary
+    said = invoke("compress", "-v", "-c", "-4", "-M", "10M", "text").stderr
+    assert said.startswith(f"auto: zstd -4, for {text_file.stat().st_size:,} bytes, in limited")
+    said = invoke("compress", "-v", "-c", "--base", "text", "text.nnc").stderr
+    assert said.startswith("auto: zipnn, for differences to a base\n")
+    (info,) = json.loads(invoke("list", "--json", "text.nnc").stdout)["files"][0]["archives"]
+    assert info["codec"] == "mix"
 
 
 def test_summary_of_nothing(invoke: Invoke) -> None:

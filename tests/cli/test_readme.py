@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from nncomp.codecs.registry import CODECS, by_name
+from nncomp.api.choice import LADDER
+from nncomp.codecs.registry import AUTO, CODECS, by_name
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Invoke
@@ -38,7 +39,15 @@ def test_python_example_runs(number: int) -> None:
 
 def test_every_method_is_in_the_table() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", table("| method | what it is"), re.MULTILINE)
-    assert rows == [name for name, _ in CODECS.values()]
+    assert rows == [AUTO, *(name for name, _ in CODECS.values())]
+
+
+def test_thresholds_of_the_default_are_those_of_the_program() -> None:
+    rows = re.findall(r"^\| (\S+ \S+|more, .*) \| `(\w+)` `-(\d)` \|", README, re.MULTILINE)
+    sizes = {"16 MiB": 16 << 20, "32 MiB": 32 << 20, "64 MiB": 64 << 20, "1 GiB": 1 << 30}
+    described = [(method, int(level), sizes.get(size)) for size, method, level in rows]
+    ladder = {largest: (method, level, largest) for method, level, largest in reversed(LADDER)}
+    assert described == sorted(ladder.values(), key=lambda rung: rung[2] or 1 << 60)
 
 
 def test_every_option_in_the_table_exists(invoke: Invoke) -> None:

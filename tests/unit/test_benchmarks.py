@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def sep(*arguments: str | Path, path: str = "") -> subprocess.CompletedProcess[str]:
+def sep(
+    *arguments: str | Path, path: str = "", script: str = "sep.py"
+) -> subprocess.CompletedProcess[str]:
     """Run the benchmark; by default where no other compressor can be found."""
     return subprocess.run(
-        [sys.executable, BENCHMARKS / "sep.py", *arguments],
+        [sys.executable, BENCHMARKS / script, *arguments],
         capture_output=True,
         text=True,
         env={**os.environ, "PATH": path},
@@ -75,6 +78,106 @@ def test_a_peer_that_gives_other_bytes_back_stops_the_run(data: Path, tmp_path: 
     run = sep("text", "--data", data, "-m", "store", "--runs", "1", path=str(tmp_path))
     assert run.returncode == 1
     assert "came back different from xz -9e" in run.stderr
+
+
+# --- mix.py --------------------------------------------------------------------------
+
+
+def mix(*arguments: str | Path, path: str = "") -> subprocess.CompletedProcess[str]:
+    """Run that benchmark with methods that take no time."""
+    methods = () if "--table" in arguments else ("-m", "zstd", "-m", "store")
+    return sep(*arguments, *methods, path=path, script="mix.py")
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    """Something to call by the name of a peer."""
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def archiver(tmp_path: Path) -> str:
+    """A folder with a zpaq that writes its files itself, as the real one, and keeps 7 bytes."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    copy = "import sys, shutil; data = open(sys.argv[1], 'rb').read()"
+    program(
+        folder,
+        "zpaq",
+        'case "$1" in\n'
+        f"add) \"{sys.executable}\" -c \"{copy}; open(sys.argv[2], 'wb').write(b'archive' + data)\""
+        ' "$3" "$2";;\n'
+        f'extract) "{sys.executable}" -c "{copy}; open(sys.argv[2], \'wb\').write(data[7:])"'
+        ' "$2" "$5";;\n'
+        "*) echo; echo zpaq v9.87 of this test; exit 1;;\nesac",
+    )
+    return str(folder)
+
+
+def test_mix_and_an_archiver(data: Path, archiver: str, tmp_path: Path) -> None:
+    (data / "canterbury").mkdir()
+    (data / "canterbury" / "note").write_bytes(b"words, words, words. " * 20)
+    (data / "many").mkdir()
+    (data / "many" / "large").write_bytes(b"0123456789" * 10_001)
+    name = tmp_path / "record"
+    options = ["--data", data, "--runs", "2", "--save", name]
+    run = mix(*options, path=archiver)
+    assert run.returncode == 0, run.stderr
+    assert "not on this machine: xz, 7z, bzip3, brotli, zstd" in run.stderr
+
+    record = json.loads(name.with_suffix(".json").read_text())
+    entries = {(e["file"], e["method"]): e for e in record["entries"]}
+    methods = ("zstd", "store", "zpaq -m5", "zpaq -m4")
+    files = ("canterbury/note", "many/large")  # without patterns: the corpus, and what is large
+    assert list(entries) == [(file, method) for file in files for method in methods]
+    assert entries["many/large", "zpaq -m5"]["size"] == 100_017
+    assert len(entries["many/large", "store"]["compress"]["runs_wall_s"]) == 2
+    assert {e["method"] for e in record["start"]} == {"zstd", "store"}
+    assert record["versions"]["zpaq"] == "9.87"
+    assert record["versions"]["7z"] == "missing"
+
+    again = mix(*options, path=archiver)  # nothing left to do
+    assert again.returncode == 0, again.stderr
+    assert json.loads(name.with_suffix(".json").read_text()) == record
+    more = mix("text", *options, path=archiver)
+    assert "text, zpaq -m5: 4007 bytes" in more.stderr
+    assert "many/large, " not in more.stderr
+
+    totals, files, place = mix("--table", name.with_suffix(".json")).stdout.split("\n\n")
+    rows = [line.split(" | ") for line in totals.splitlines()]
+    assert rows[0][:3] == ["| method", "1 files above 100 KB", "1 of Canterbury"]
+    zpaq = next(row for row in rows if row[0] == "| `zpaq -m5`")
+    assert zpaq[1:4] == ["100,017", "427", "+0.00%"]
+    zstd = next(row for row in rows if row[0] == "| `zstd`")
+    assert zstd[1] == f"{entries['many/large', 'zstd']['size']:,}"
+    assert zstd[3].startswith("-99.")
+    assert [line.split(" | ")[0] for line in files.splitlines()[2:]] == [
+        "| canterbury/note", "| many/large", "| text",
+    ]  # fmt: skip
+    assert place.startswith("Medians of 2 runs")
+    assert "zstd 0." in place
+
+
+def test_a_record_of_other_programs_is_not_added_to(
+    data: Path, archiver: str, tmp_path: Path
+) -> None:
+    name = tmp_path / "record"
+    options = ["text", "--data", data, "--runs", "1", "--save", name]
+    assert mix(*options, path=archiver).returncode == 0
+    run = mix(*options)
+    assert run.returncode == 1
+    assert "Take another name" in run.stderr
+
+
+def test_known_archivers(data: Path) -> None:
+    """The real ones, where they are."""
+    here = [name for name in ("zpaq", "7z") if shutil.which(name)]
+    if not here:
+        pytest.skip("neither zpaq nor 7z is installed")
+    run = mix("text", "empty", "--data", data, "--runs", "1", path=os.environ["PATH"])
+    assert run.returncode == 0, run.stderr
+    assert all(f" {name} " in run.stdout for name in here)
 
 
 # --- tensors.py ----------------------------------------------------------------------

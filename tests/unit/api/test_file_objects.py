@@ -23,7 +23,7 @@ NOISE = np.random.default_rng(5).bytes(3_000_000)
 
 def test_inspect_takes_paths_and_refuses_pipes(tmp_path: Path, pipe: type) -> None:
     path = tmp_path / "a.nnc"
-    path.write_bytes(nncomp.compress(TEXT))
+    path.write_bytes(nncomp.compress(TEXT, "zstd"))
     assert nncomp.inspect(path) == nncomp.inspect(str(path))
     assert nncomp.inspect(path)[0].raw_size == len(TEXT)
     with pytest.raises(UsageError, match="seek"):
@@ -103,7 +103,7 @@ def test_reading_on_after_an_error_does_not_look_like_the_end() -> None:
 
 def test_reading_in_order_verifies_the_end() -> None:
     for tail, error in [(b"x", TrailingDataError), (b"", None)]:
-        file = nncomp.open(io.BytesIO(nncomp.compress(TEXT) + tail))
+        file = nncomp.open(io.BytesIO(nncomp.compress(TEXT, "zstd") + tail))
         if error:
             with pytest.raises(error):
                 file.read()
@@ -113,13 +113,13 @@ def test_reading_in_order_verifies_the_end() -> None:
 
 @pytest.mark.parametrize("position", [(-1, 0), (-1, 1), (-len(TEXT) - 1, 2), (0, 5)])
 def test_positions_that_do_not_exist(position: tuple[int, int]) -> None:
-    file = nncomp.open(io.BytesIO(nncomp.compress(TEXT)))
+    file = nncomp.open(io.BytesIO(nncomp.compress(TEXT, "zstd")))
     with pytest.raises((ValueError, OSError)):
         file.seek(*position)
 
 
 def test_pipes_are_read_in_order(pipe: type) -> None:
-    file = nncomp.open(pipe(nncomp.compress(TEXT + NOISE)))
+    file = nncomp.open(pipe(nncomp.compress(TEXT + NOISE, "zstd")))
     assert not file.seekable()
     assert file.read(10) == TEXT[:10]
     assert file.tell() == 10
@@ -130,7 +130,7 @@ def test_pipes_are_read_in_order(pipe: type) -> None:
 
 def test_anything_that_takes_a_file_takes_this(tmp_path: Path) -> None:
     path = tmp_path / "a.nnc"
-    path.write_bytes(nncomp.compress(TEXT))
+    path.write_bytes(nncomp.compress(TEXT, "zstd"))
     with io.TextIOWrapper(nncomp.open(path), encoding="ascii", newline="") as text:
         assert text.readline() == "line 0 of a text that compresses\n"
         assert sum(1 for _ in text) == 29_999
@@ -143,7 +143,7 @@ def test_anything_that_takes_a_file_takes_this(tmp_path: Path) -> None:
 
 
 def test_paths_are_closed_and_file_objects_left_open(tmp_path: Path) -> None:
-    given = io.BytesIO(nncomp.compress(TEXT))
+    given = io.BytesIO(nncomp.compress(TEXT, "zstd"))
     file = nncomp.open(given)
     file.read(10)
     file.close()
@@ -172,20 +172,21 @@ def test_writing(method: str, tmp_path: Path) -> None:
 
 def test_writing_to_a_file_object_leaves_it_open() -> None:
     sink = io.BytesIO()
-    with nncomp.open(sink, "wb") as file:
+    with nncomp.open(sink, "wb", method="zstd") as file:
         file.write(TEXT)
     assert nncomp.decompress(sink.getvalue()) == TEXT
 
 
 def test_writing_text() -> None:
     sink = io.BytesIO()
-    with io.TextIOWrapper(nncomp.open(sink, "wb"), encoding="ascii", newline="") as text:
+    file = nncomp.open(sink, "wb", method="zstd")
+    with io.TextIOWrapper(file, encoding="ascii", newline="") as text:
         text.write(TEXT.decode())
     assert nncomp.decompress(sink.getvalue()) == TEXT
 
 
 def write_and_fail(target: Path | BinaryIO) -> None:
-    with nncomp.open(target, "wb") as file:
+    with nncomp.open(target, "wb", method="zstd") as file:
         file.write(NOISE)
         raise ZeroDivisionError
 
@@ -197,7 +198,7 @@ def test_nothing_is_published_on_an_exception(tmp_path: Path) -> None:
 
 
 def test_nothing_is_published_by_dropping_the_object(tmp_path: Path) -> None:
-    file = nncomp.open(tmp_path / "a.nnc", "wb")
+    file = nncomp.open(tmp_path / "a.nnc", "wb", method="zstd")
     file.write(NOISE)
     del file
     assert not list(tmp_path.iterdir())

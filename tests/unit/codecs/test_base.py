@@ -188,5 +188,5 @@ def test_unknown_codecs_are_refused() -> None:
     assert registry.name_of(9999) is None
     with pytest.raises(UnknownCodecError, match="9999"):
         registry.by_id(9999)
-    with pytest.raises(MethodError, match=r"'bzip9'.*store, zstd, lz4, snappy"):
+    with pytest.raises(MethodError, match=r"'bzip9'.*auto, store, zstd, lz4, snappy"):
         registry.by_name("bzip9")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nncomp.codecs.tensor.formats import gguf, npy, npz, safetensors, torch_archive, zip_stream
 from nncomp.codecs.tensor.formats.base import Segment
-from nncomp.codecs.tensor.formats.zip_archive import central_directory
+from nncomp.codecs.tensor.formats.zip_archive import central_directory, local_header
 from nncomp.errors import TensorFileError
 
 if TYPE_CHECKING:
@@ -20,9 +20,31 @@ if TYPE_CHECKING:
 
     from nncomp.codecs.tensor.formats.base import Feed, Tensor
 
-__all__ = ["directory", "metadata", "segments"]
+__all__ = ["directory", "format_of", "metadata", "segments"]
 
 _START_SIZE = 16
+
+
+def format_of(start: bytes) -> str | None:
+    """What a file is, in words, as far as its beginning tells; None: no file of tensors.
+
+    Args:
+        start: Some kilobytes, if it has them; of ZIP archives the first entry counts, which
+            is the pickle of a PyTorch file, and one of the arrays of an .npz file.
+    """
+    if gguf.matches(start):
+        return "a GGUF file"
+    if npy.matches(start):
+        return "an .npy file"
+    if not zip_stream.matches(start):
+        return "a safetensors file" if safetensors.matches(start[:_START_SIZE]) else None
+    try:
+        first = local_header(start)
+    except TensorFileError:
+        return None
+    if torch_archive.is_pickle(first.name):
+        return "a PyTorch file"
+    return "an .npz file" if first.stored and first.name.endswith(npz.SUFFIX) else None
 
 
 def segments(feed: Feed) -> Iterator[Segment]:

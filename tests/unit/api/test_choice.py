@@ -1,0 +1,256 @@
+"""`auto`: what it picks, and that nothing comes of it but an archive of that method."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nncomp
+from nncomp import api
+from nncomp.api.choice import choose
+from nncomp.api.source import BufferSource, StreamSource
+from nncomp.codecs.base import Context
+from nncomp.codecs.samples import shrinks
+from nncomp.errors import LimitError, MethodError
+
+MIB = 1 << 20
+DATA = Path(__file__).parents[3].parent / "shared" / "data"
+RANDOM = np.random.default_rng(12)
+TEXT = b"".join(b"line %d of a text that compresses\n" % i for i in range(1000))
+NOISE = RANDOM.bytes(100_000)
+WEIGHTS = RANDOM.normal(0, 0.02, 5000).astype("<f4")
+
+
+def safetensors(array: np.ndarray) -> bytes:
+    entry = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [0, array.nbytes]}
+    header = json.dumps({"weights": entry}).encode()
+    return len(header).to_bytes(8, "little") + header + array.tobytes()
+
+
+def saved(function, *arguments: object) -> bytes:
+    file = io.BytesIO()
+    function(file, *arguments)
+    return file.getvalue()
+
+
+def zipped(name: str, content: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+def picked(content: bytes, level: int | None = None, **grant: int) -> tuple[str, int | None]:
+    source = BufferSource(memoryview(content))
+    method, level, _ = choose(source, level, Context(**grant))
+    return method, level
+
+
+TENSORS = {
+    "safetensors": safetensors(WEIGHTS),
+    "npy": saved(np.save, WEIGHTS),
+    "npz": saved(np.savez, WEIGHTS),
+    "torch": zipped("model/data.pkl", b"\x80\x02}q\x00." + NOISE),
+    "gguf": b"GGUF" + bytes(1000),
+}
+OTHERS = {
+    "text": TEXT,
+    "picture": np.add.outer(np.arange(200), np.arange(300)).astype(np.uint8).tobytes(),
+    # Of so many values that only the differences tell.
+    "sound": np.cumsum(RANDOM.integers(-9, 10, 60_000)).astype(np.uint8).tobytes(),
+    "little noise": NOISE[:4096],
+    "png": b"\x89PNG\r\n\x1a\n" + NOISE,
+    "half of it noise": NOISE + TEXT,
+    "length and brace": (1 << 40).to_bytes(8, "little") + b"{" + TEXT,
+    "zip of text": zipped("text", TEXT),
+}
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_tensors(name: str) -> None:
+    assert picked(TENSORS[name]) == ("zipnn", 5)
+    assert picked(TENSORS[name], 9) == ("zipnn", 9)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_others(name: str) -> None:
+    assert picked(OTHERS[name]) == ("mix", 6)
+    assert picked(OTHERS[name], 2) == ("mix", 2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [NOISE, lzma.compress(NOISE.hex().encode()), zipped("a.npy", NOISE, zipfile.ZIP_DEFLATED)],
+    ids=["noise", "compressed", "compressed array"],
+)
+def test_what_does_not_shrink_costs_little(content: bytes) -> None:
+    assert picked(content) == ("zstd", 3)
+    assert picked(content, 9) == ("zstd", 9)
+
+
+def test_files_shrink_as_far_as_they_do() -> None:
+    """Sounds, weights and pictures as bytes are no noise; pictures that are compressed are."""
+    if not DATA.exists():
+        pytest.skip(f"{DATA} with the test data is not here")
+    paths = [path for path in DATA.glob("*/**/*") if path.is_file() and path.suffix != ".md"]
+    assert len(paths) > 50
+    noise = {path.name for path in paths if not shrinks(path.read_bytes())}
+    assert noise == {path.name for path in paths if path.suffix == ".png"}
+
+
+# --- by size
+
+
+@pytest.mark.parametrize(
+    ("size", "level", "expected"),
+    [
+        (0, None, ("store", None)),
+        (16, None, ("store", None)),
+        (17, None, ("mix", 6)),
+        (16 * MIB, None, ("mix", 6)),
+        (16 * MIB + 1, None, ("mix", 3)),
+        (32 * MIB + 1, None, ("mix", 1)),
+        (64 * MIB, None, ("mix", 1)),
+        (64 * MIB + 1, None, ("zstd", 8)),
+        (32 * MIB + 1, 4, ("mix", 4)),
+        (64 * MIB + 1, 5, ("zstd", 5)),
+        (64 * MIB + 1, 6, ("mix", 6)),
+    ],
+)
+def test_sizes(size: int, level: int | None, expected: tuple[str, int | None]) -> None:
+    content = bytes(size)
+    assert picked(content, level) == expected
+    source = StreamSource(io.BytesIO(content), None)
+    if size <= 64 * MIB:
+        assert choose(source, level, Context())[:2] == expected
+    else:  # its end is not seen
+        assert choose(source, level, Context())[:2] == ("zstd", level or 6)
+
+
+@pytest.mark.parametrize(
+    ("size", "level", "expected"),
+    [
+        (1 << 30, None, ("zstd", 8)),
+        ((1 << 30) + 1, None, ("zstd", 6)),
+        (1 << 30, 9, ("mix", 9)),
+        ((1 << 30) + 1, 9, ("zstd", 9)),
+        (1 << 50, None, ("zstd", 6)),
+    ],
+)
+def test_sizes_that_are_announced(
+    size: int, level: int | None, expected: tuple[str, int | None]
+) -> None:
+    source = StreamSource(io.BytesIO(TEXT), size)
+    assert choose(source, level, Context())[:2] == expected
+
+
+def test_no_more_is_read_than_what_decides(pipe: type) -> None:
+    for announced, content, most in (
+        (None, bytes(100 * MIB), 64 * MIB + 1),
+        (100 * MIB, bytes(100 * MIB), MIB),
+        (None, TENSORS["npy"] + bytes(100 * MIB), MIB),
+    ):
+        stream = io.BytesIO(content)
+        choose(StreamSource(stream, announced), None, Context())
+        assert stream.tell() <= most
+
+
+# --- by memory
+
+
+@pytest.mark.parametrize(
+    ("limit", "level", "expected"),
+    [
+        (1 << 40, None, ("mix", 6)),
+        (400 * MIB, None, ("mix", 3)),
+        (220 * MIB, None, ("mix", 1)),
+        (100 * MIB, None, ("zstd", 8)),
+        (20 * MIB, None, ("zstd", 6)),
+        (0, None, ("zstd", 3)),
+        (1000 * MIB, 9, ("mix", 7)),
+        (100 * MIB, 9, ("zstd", 8)),
+    ],
+)
+def test_memory(limit: int, level: int | None, expected: tuple[str, int]) -> None:
+    content = TEXT * 20
+    assert picked(content, level, memory_limit=limit) == expected
+    if limit:
+        (info,) = nncomp.inspect(io.BytesIO(nncomp.compress(TEXT, memory_limit=limit)))
+        assert info.memory <= limit
+    else:
+        with pytest.raises(LimitError):
+            nncomp.compress(TEXT, memory_limit=limit)
+
+
+# --- archives of it
+
+
+@pytest.mark.parametrize(
+    ("content", "method"),
+    [(TEXT, "mix"), (TENSORS["npy"], "zipnn"), (NOISE, "store"), (b"", "store"), (b"x", "store")],
+    ids=["text", "tensor", "noise", "nothing", "one byte"],
+)
+def test_the_method_is_never_auto(content: bytes, method: str, pipe: type) -> None:
+    archive = nncomp.compress(content)
+    (info,) = nncomp.inspect(io.BytesIO(archive))
+    assert info.codec == method
+    assert nncomp.decompress(archive) == content
+    assert len(archive) <= len(nncomp.compress(content, "store"))
+    said: list[str] = []
+    sink, written = io.BytesIO(), io.BytesIO()
+    context = Context(notice=said.append)
+    result = nncomp.compress_stream(pipe(content), sink, method="auto", context=context)
+    with nncomp.open(written, "wb") as file:
+        file.write(content)
+    assert archive == sink.getvalue() == written.getvalue()
+    assert result.method.startswith(method)
+    assert said[0].startswith("auto: ")
+
+
+@pytest.mark.parametrize("size", [1, 5, 100, 5000, 70_000, 262_143, 262_144, 300_000, 2 * MIB])
+def test_noise_stays_as_large_as_stored(size: int) -> None:
+    noise = RANDOM.bytes(size)
+    archive = nncomp.compress(noise)
+    assert len(archive) <= size + 100 + size // 1000
+    assert nncomp.decompress(archive) == noise
+
+
+def test_a_pipe_gives_the_archive_of_a_file(pipe: type) -> None:
+    """Also above what is always looked at: what ends within sight is of known size."""
+    content = bytes(300_000) + TEXT
+    sink = io.BytesIO()
+    nncomp.compress_stream(pipe(content), sink, level=1)
+    assert sink.getvalue() == nncomp.compress(content, level=1)
+
+
+def test_level_is_passed_on() -> None:
+    for level in (1, 9):
+        assert nncomp.compress(TEXT, level=level) == nncomp.compress(TEXT, "mix", level=level)
+
+
+def test_bases_need_the_tensor_codec() -> None:
+    archive = nncomp.compress(TEXT, base=TEXT[:-1] + b"!")
+    (info,) = nncomp.inspect(io.BytesIO(archive))
+    assert info.codec == "zipnn"
+    assert nncomp.decompress(archive, base=TEXT[:-1] + b"!") == TEXT
+
+
+@pytest.mark.parametrize(
+    ("method", "level", "message"),
+    [("auto:block=1M", None, "no parameters"), ("auto", 0, "1 to 9"), ("auto", 10, "1 to 9")],
+)
+def test_auto_has_levels_and_no_parameters(method: str, level: int | None, message: str) -> None:
+    with pytest.raises(MethodError, match=message):
+        nncomp.compress(TEXT, method, level=level)
+    with pytest.raises(MethodError, match=message):
+        nncomp.open(io.BytesIO(), "wb", method=method, level=level)
+
+
+def test_default() -> None:
+    assert api.DEFAULT_METHOD == "auto"
