@@ -1,0 +1,1 @@
+"""PNG files taken apart into pixels and the rest, and put together again."""
