@@ -1,9 +1,12 @@
 """Mixing: stretched predictions, weighed by sets of weights that contexts choose.
 
-Each of `SETS` mixers has int32 weights, 65536 for one, in rows of one array; a context
+Each of `SETS` mixers has int32 weights, 2**18 for one, in rows of one array; a context
 chooses its row. Its output is the weighted sum. A last mixer weighs the outputs, in rows
 chosen by the bits of the byte so far. Each mixer learns on its own to make the coded bit
 cheaper: weight += rate * input * (bit - probability).
+
+All sums have 32 bits, so that a processor does many at a time: a weight of 64 and a sum of
+64 times the largest input still fit, and what would not fit wraps around.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ __all__ = ["SETS", "Mixer", "mix", "mixer", "train"]
 Array = NDArray[Any]
 
 SETS = 6
-_FIRST = 5000  # of 65536: there are many inputs
+_FIRST = 20000  # of 2**18: there are many inputs
 _LANES = 8  # rows are filled up to whole vectors of the processor
 
 
@@ -30,7 +33,7 @@ class Mixer(NamedTuple):
 
     Attributes:
         inputs: int32[width], stretched predictions; from outside.
-        chosen: int64[SETS], the row of each set; from outside.
+        chosen: int64[SETS + 1], the row of each set, from outside; place of the last mixer's.
         weights: int32[rows, width].
         last: int32[256 * SETS], the last mixer's.
         outputs: int32[SETS], stretched.
@@ -50,7 +53,7 @@ def mixer(inputs: int, rows: int, squash: Array) -> Mixer:
     width = -(-inputs // _LANES) * _LANES
     return Mixer(
         np.zeros(width, np.int32),
-        np.zeros(SETS, np.int64),
+        np.zeros(SETS + 1, np.int64),
         np.full((rows, width), _FIRST, np.int32),
         np.full(256 * SETS, 65536 // SETS, np.int32),
         np.zeros(SETS, np.int32),
@@ -65,10 +68,11 @@ def mix(m: Mixer, partial: int) -> Any:
     total: Any
     for k in range(SETS):
         w = m.weights[m.chosen[k]]
-        total = 0
+        dot = np.int32(0)
         for i in range(x.shape[0]):
-            total += np.int64(x[i]) * np.int64(w[i])
-        m.outputs[k] = min(max(total >> 16, -LIMIT), LIMIT)
+            dot = np.int32(dot + np.int32(x[i] * np.int32(w[i] >> 4)))
+        m.outputs[k] = min(max(dot >> 14, -LIMIT), LIMIT)
+    m.chosen[SETS] = partial * SETS
     total = 0
     for k in range(SETS):
         total += np.int64(m.outputs[k]) * np.int64(m.last[partial * SETS + k])
@@ -76,7 +80,7 @@ def mix(m: Mixer, partial: int) -> Any:
 
 
 @inline
-def train(m: Mixer, partial: int, p: int, bit: int, rate: int) -> None:
+def train(m: Mixer, p: int, bit: int, rate: int) -> None:
     """Learn from the bit; `p` is what the last mixer gave it."""
     x = m.inputs
     target = bit << 16
@@ -84,7 +88,8 @@ def train(m: Mixer, partial: int, p: int, bit: int, rate: int) -> None:
         step = np.int32((target - m.squash[m.outputs[k] + OUTER]) * rate >> 4)
         w = m.weights[m.chosen[k]]
         for i in range(x.shape[0]):
-            w[i] += (x[i] * step + 0x8000) >> 16
+            w[i] += np.int32(np.int32(np.int32(x[i] * step) + np.int32(0x2000)) >> np.int32(14))
     error = target - p >> 1
+    row = m.chosen[SETS]
     for k in range(SETS):
-        m.last[partial * SETS + k] += (m.outputs[k] * error + 0x8000) >> 16
+        m.last[row + k] += (m.outputs[k] * error + 0x8000) >> 16
