@@ -53,7 +53,7 @@ def encode_block(raw: Array, layout: Layout, table: int, contexts: int) -> bytes
     Args:
         raw: uint8[n].
         layout: What it is taken for.
-        table: log2 of the buckets of the slot table.
+        table: log2 of the lines of the slot table.
         contexts: The most contexts in use.
     """
     model = predictor(layout, len(raw), table, min(contexts, KINDS[layout.kind]))

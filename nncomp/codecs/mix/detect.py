@@ -21,7 +21,7 @@ Array = NDArray[Any]
 _PIECE = 1 << 15  # bytes that are tried
 _REACH = 1 << 12  # longest row
 _LEAST = 1 << 10  # smaller blocks are not worth a look
-_TABLE = 18  # log2 of the buckets of a trial
+_TABLE = 16  # log2 of the lines of a trial
 _ALIKE = 0.02  # bits a byte that make no difference
 
 _CONTROL = np.ones(256, np.bool_)

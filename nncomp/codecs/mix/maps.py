@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.codecs.mix.tables import OUTER, squash_table
+from nncomp.coding.ahead import prefetch
 from nncomp.coding.jit import bare_inline as inline
 
 __all__ = ["KNOTS", "learn", "refine", "refine_learn", "refinements"]
@@ -22,6 +23,9 @@ __all__ = ["KNOTS", "learn", "refine", "refine_learn", "refinements"]
 Array = NDArray[Any]
 
 KNOTS = 33
+HALF = 1 << 31
+"""A cell that has seen nothing."""
+
 _APART = 2 * OUTER // (KNOTS - 1)
 _RATE = 5
 
@@ -40,6 +44,13 @@ def refinements(contexts: int) -> Array:
     """Refinements that change nothing yet."""
     knots = [min(i * _APART, 2 * OUTER) for i in range(KNOTS)]
     return np.tile(squash_table()[knots].astype(np.uint16), contexts)
+
+
+@inline
+def ask_refine(cells: Array, context: int) -> None:
+    """Ask for a context's cells ahead of their use."""
+    prefetch(cells, context * KNOTS)
+    prefetch(cells, context * KNOTS + KNOTS - 1)
 
 
 @inline

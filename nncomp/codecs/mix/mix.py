@@ -24,18 +24,18 @@ __all__ = ["CONTEXTS", "MIX", "TABLE_MIN", "memory_of", "settle_memory", "sizes_
 
 _MIB = 1 << 20
 CONTEXTS = 24
-_BUCKET_BYTES = 64
+_LINE_BYTES = 64
 TABLE_MIN = 1 << 18
-# What a block needs of the table: two buckets for each byte and context, of which
-# half are met again.
-_TABLE_PER_BYTE = _BUCKET_BYTES * CONTEXTS
+# What a block needs of the table: two thirds of a line for each byte and context, of
+# which half are met again.
+_TABLE_PER_BYTE = _LINE_BYTES * CONTEXTS // 3
 # Maps, weights, refinements, match tables, tables of constants; with room for what
 # an allocator adds.
 _FIXED = 48 * _MIB
 
 _PARAMS = (
     Param("contexts", "int", CONTEXTS, 1, CONTEXTS, help="the most contexts in use"),
-    Param("table", "size", 256 * _MIB, TABLE_MIN, 16 << 30, help="memory of contexts"),
+    Param("table", "size", 128 * _MIB, TABLE_MIN, 16 << 30, help="memory of contexts"),
     Param("block", "size", 32 * _MIB, 64 << 10, 1 << 30, help="size of the records, coded alone"),
 )
 
@@ -45,12 +45,12 @@ _LEVELS: Mapping[int, Params] = MappingProxyType(
         1: {"contexts": 5, "table": 32 * _MIB},
         2: {"contexts": 7, "table": 64 * _MIB},
         3: {"contexts": 9, "table": 64 * _MIB},
-        4: {"contexts": 12, "table": 128 * _MIB},
+        4: {"contexts": 12, "table": 64 * _MIB},
         5: {"contexts": 16, "table": 128 * _MIB},
         6: {},
-        7: {"table": 512 * _MIB},
-        8: {"table": 1024 * _MIB, "block": 128 * _MIB},
-        9: {"table": 2048 * _MIB, "block": 512 * _MIB},
+        7: {"table": 256 * _MIB},
+        8: {"table": 512 * _MIB, "block": 128 * _MIB},
+        9: {"table": 1024 * _MIB, "block": 512 * _MIB},
     }
 )
 
@@ -82,7 +82,7 @@ class _Mix:
         return int(params["block"])
 
     def memory(self, params: Params) -> int:
-        """The table; content four times: payload, coded order, history, result."""
+        """Table and counters; content four times: payload, coded order, history, result."""
         return memory_of(params) + 4 * int(params["block"])
 
     def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
@@ -136,12 +136,12 @@ def settle_memory(params: Params, size: int | None) -> Params:
 
 def memory_of(params: Params) -> int:
     """Bytes that the memory of contexts takes, the bytes of a block not counted."""
-    return int(params["table"]) + _FIXED
+    return int(params["table"]) * 5 // 4 + _FIXED
 
 
 def sizes_of(params: Params) -> tuple[int, int]:
-    """log2 of the buckets of the table, and the number of contexts."""
-    return (int(params["table"]) // _BUCKET_BYTES).bit_length() - 1, int(params["contexts"])
+    """log2 of the lines of the table, and the number of contexts."""
+    return (int(params["table"]) // _LINE_BYTES).bit_length() - 1, int(params["contexts"])
 
 
 MIX = _Mix()

@@ -1,9 +1,12 @@
 """Mixing: stretched predictions, weighed by sets of weights that contexts choose.
 
-Each of several mixers has int32 weights, 65536 for one, in rows of one array; a context
+Each of several mixers has int32 weights, 2**18 for one, in rows of one array; a context
 chooses its row. Its output is the weighted sum. A last mixer weighs the outputs, in rows
 chosen by the bits of the byte so far. Each mixer learns on its own to make the coded bit
 cheaper: weight += rate * input * (bit - probability).
+
+All sums have 32 bits, so that a processor does many at a time: a weight of 64 and a sum of
+64 times the largest input still fit, and what would not fit wraps around.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ __all__ = ["Mixer", "mix", "mixer", "train"]
 
 Array = NDArray[Any]
 
-_FIRST = 5000  # of 65536: there are many inputs
+_FIRST = 20000  # of 2**18: there are many inputs
 _LANES = 8  # rows are filled up to whole vectors of the processor
 
 
@@ -29,7 +32,7 @@ class Mixer(NamedTuple):
 
     Attributes:
         inputs: int32[width], stretched predictions; from outside.
-        chosen: int64[sets], the row of each set; from outside.
+        chosen: int64[sets + 1], the row of each set, from outside; place of the last mixer's.
         weights: int32[rows, width].
         last: int32[256 * sets], the last mixer's.
         outputs: int32[sets], stretched.
@@ -49,7 +52,7 @@ def mixer(inputs: int, rows: int, sets: int, squash: Array) -> Mixer:
     width = -(-inputs // _LANES) * _LANES
     return Mixer(
         np.zeros(width, np.int32),
-        np.zeros(sets, np.int64),
+        np.zeros(sets + 1, np.int64),
         np.full((rows, width), _FIRST, np.int32),
         np.full(256 * sets, 65536 // sets, np.int32),
         np.zeros(sets, np.int32),
@@ -61,14 +64,15 @@ def mixer(inputs: int, rows: int, sets: int, squash: Array) -> Mixer:
 def mix(m: Mixer, partial: int) -> Any:
     """The mixed prediction, stretched."""
     x = m.inputs
-    sets = m.chosen.shape[0]
+    sets = m.outputs.shape[0]
     total: Any
     for k in range(sets):
         w = m.weights[m.chosen[k]]
-        total = 0
+        dot = np.int32(0)
         for i in range(x.shape[0]):
-            total += np.int64(x[i]) * np.int64(w[i])
-        m.outputs[k] = min(max(total >> 16, -LIMIT), LIMIT)
+            dot = np.int32(dot + np.int32(x[i] * np.int32(w[i] >> 4)))
+        m.outputs[k] = min(max(dot >> 14, -LIMIT), LIMIT)
+    m.chosen[sets] = partial * sets
     total = 0
     for k in range(sets):
         total += np.int64(m.outputs[k]) * np.int64(m.last[partial * sets + k])
@@ -76,16 +80,17 @@ def mix(m: Mixer, partial: int) -> Any:
 
 
 @inline
-def train(m: Mixer, partial: int, p: int, bit: int, rate: int) -> None:
+def train(m: Mixer, p: int, bit: int, rate: int) -> None:
     """Learn from the bit; `p` is what the last mixer gave it."""
     x = m.inputs
-    sets = m.chosen.shape[0]
+    sets = m.outputs.shape[0]
     target = bit << 16
     for k in range(sets):
         step = np.int32((target - m.squash[m.outputs[k] + OUTER]) * rate >> 4)
         w = m.weights[m.chosen[k]]
         for i in range(x.shape[0]):
-            w[i] += (x[i] * step + 0x8000) >> 16
+            w[i] += np.int32(np.int32(np.int32(x[i] * step) + np.int32(0x2000)) >> np.int32(14))
     error = target - p >> 1
+    row = m.chosen[sets]
     for k in range(sets):
-        m.last[partial * sets + k] += (m.outputs[k] * error + 0x8000) >> 16
+        m.last[row + k] += (m.outputs[k] * error + 0x8000) >> 16

@@ -1,10 +1,12 @@
-"""The predictor: all parts together, one bit after the other.
+r"""The predictor: all parts together, one bit after the other.
 
     contexts --> slots --> maps --\
+            \--> counters ---------\
     matches ---------------------- mixers --> last mixer --> refinements --> probability
     samples ---------------------/
 
-`begin_byte`, then for each bit `predict` and `update`, then `end_byte`.
+`begin_byte`, then for each bit `predict` and `update`, then `end_byte`. What a bit taught
+is learned by the next `predict`, while the memory that it asked for is on its way.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from numpy.typing import NDArray
 
 from nncomp.codecs.mix import history
 from nncomp.codecs.mix.contexts import record_contexts, text_contexts
+from nncomp.codecs.mix.counters import ask_counters, counters, find_counters
 from nncomp.codecs.mix.layout import NUMBERS, RECORDS, TEXT, Layout
-from nncomp.codecs.mix.maps import learn, refine, refine_learn, refinements
+from nncomp.codecs.mix.maps import ask_refine, learn, refine, refine_learn, refinements
 from nncomp.codecs.mix.match import (
     LENGTHS,
     MATCHES,
@@ -45,7 +48,7 @@ from nncomp.codecs.mix.past import (
     new_past,
     note_byte,
 )
-from nncomp.codecs.mix.slots import BUCKET, find, hashed, note_run
+from nncomp.codecs.mix.slots import HISTORIES, LINE, NEWEST, ask_line, find, hashed, note_run
 from nncomp.codecs.mix.tables import OUTER, reciprocals, squash_table, stretch_table
 from nncomp.coding.jit import bare_inline as inline
 
@@ -56,15 +59,15 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-_INPUTS = 3  # of each context
+_MAPS = 9  # of the histories of a context: by the run, and the bit that it expects
 _OTHERS = 2 * MATCHES + 1 + PREDICTORS
-_PROBABILITY = (1 << 22) - 1
+_COUNTED = 5  # contexts that have counters, too
 _COUNT = 127
 _PLACES = 20  # log2 of the places of a match
 _STATE_LIMIT = 255
 
 # Fields of `now`.
-_PARTIAL, _DONE, _NODE, _P, _REFINED, _REFINED2, _TOUCHED, LANE, _CODED, _NETWORK = range(10)
+_PARTIAL, _DONE, _NODE, _P, _REFINED, _REFINED2, _BIT, LANE, _CODED, _NETWORK = range(10)
 
 _SETS = 6  # of weights, and one more with a network
 
@@ -78,14 +81,32 @@ _ROWS = _ROWS_NETWORK + 32 * 8
 
 
 class Predictor(NamedTuple):
-    """All that is learned, and where the current bit stands."""
+    """All that is learned, and where the current bit stands.
+
+    Attributes:
+        table: See `slots`.
+        counters: See `counters`.
+        contexts: int64, of this byte.
+        hashes: int64[contexts], of this half of the byte.
+        slots: int64[contexts], where the contexts stand in `table` for this half.
+        first_slots: int64[contexts], the same for the first half.
+        counts: int64[counted], where contexts stand in `counters`.
+        run_bytes: int64[contexts], the newest byte of each with a leading 1, or 0.
+        run_maps: int64[contexts], the first cell of the map of its run.
+        states: int64[contexts], the cells that this bit's histories chose.
+        cells: uint32, an adaptive map of histories for each context and `_MAPS`.
+    """
 
     table: Array
-    buckets: Array
-    bytes_buckets: Array
-    contexts: Array
+    counters: Array
+    hashes: Array
+    slots: Array
+    first_slots: Array
+    counts: Array
+    run_bytes: Array
+    run_maps: Array
     states: Array
-    runs: Array
+    contexts: Array
     cells: Array
     places: Array
     match_cells: Array
@@ -117,7 +138,7 @@ def predictor(
     Args:
         layout: What the bytes are taken for.
         size: How many there are.
-        table: log2 of the buckets of the slot table.
+        table: log2 of the lines of the slot table.
         contexts: How many contexts are in use.
         starts: Where the lanes begin that the bytes are coded in, turn about.
         network: Whether a network's predictions come along, by `note_network`.
@@ -127,29 +148,32 @@ def predictor(
     width = layout.sample
     for h in pasts:
         start_numeric(h, width)
+    counted = min(contexts, _COUNTED)
     c = history.counts().astype(np.int64)
     cells = ((2 * c[:, 1] + 1 << 22) // (2 * c.sum(1) + 2)) << 10
     squash = squash_table()
     return Predictor(
-        table=np.zeros(BUCKET << table, np.uint32),
-        buckets=np.zeros(contexts, np.int64),
-        bytes_buckets=np.zeros(contexts, np.int64),
-        contexts=np.zeros(32, np.int64),
+        table=np.zeros(LINE << table, np.uint8),
+        counters=counters(1 << max(table - 2, 0)),
+        hashes=np.zeros(contexts, np.int64),
+        slots=np.zeros(contexts, np.int64),
+        first_slots=np.zeros(contexts, np.int64),
+        counts=np.zeros(counted, np.int64),
+        run_bytes=np.zeros(contexts, np.int64),
+        run_maps=np.zeros(contexts, np.int64),
         states=np.zeros(contexts, np.int64),
-        runs=np.full(contexts * 512, 1 << 31, np.uint32),
-        cells=np.tile(cells, contexts).astype(np.uint32),
+        contexts=np.zeros(32, np.int64),
+        cells=np.tile(cells, contexts * _MAPS).astype(np.uint32),
         places=np.zeros(MATCHES << min(_PLACES, table), np.int32),
         match_cells=match_maps(),
         match_at=np.zeros(MATCHES, np.int64),
         indirect=np.zeros(256 + 65536, np.int64),
         refined=refinements(65536 + 65536),
-        mixer=mixer(
-            _INPUTS * contexts + _OTHERS + (2 if network else 0), _ROWS, _SETS + network, squash
-        ),
+        mixer=mixer(contexts + counted + _OTHERS + 2 * network, _ROWS, _SETS + network, squash),
         numeric=numeric(width),
         pasts=pasts,
         buf=np.zeros(size, np.uint8),
-        now=np.zeros(10, np.int64),
+        now=np.array([0, 0, 0, 0, 0, 0, -1, 0, 0, 0], np.int64),
         network=np.zeros(NODES if network else 0, np.int64),
         stretch=stretch_table(),
         squash=squash,
@@ -176,22 +200,32 @@ def begin_byte(m: Predictor) -> None:
 
 
 @inline
-def _find_buckets(m: Predictor) -> None:
-    """At each half of a byte: the buckets of all contexts."""
+def _ask(m: Predictor) -> None:
+    """At each half of a byte: ask for what is known of the contexts."""
     half = 0 if m.now[_DONE] == 0 else m.now[_PARTIAL]
-    mask = m.table.shape[0] // BUCKET - 1
-    n = m.pasts[m.now[LANE]][CONTEXTS]
-    touched = np.int64(0)
-    for i in range(n):
+    for i in range(m.pasts[m.now[LANE]][CONTEXTS]):
         h = hashed(m.contexts[i], half << 8 | i)
-        m.buckets[i] = h
-        touched += m.table[(h & mask) * BUCKET]
-    m.now[_TOUCHED] = touched
+        m.hashes[i] = h
+        ask_line(m.table, h)
+    for i in range(m.counts.shape[0]):
+        ask_counters(m.counters, m.hashes[i])
+
+
+@inline
+def _find(m: Predictor) -> None:
+    """At each half of a byte: look up all contexts."""
+    n = m.pasts[m.now[LANE]][CONTEXTS]
     for i in range(n):
-        m.buckets[i] = find(m.table, mask, m.buckets[i])
-    if half == 0:
+        m.slots[i] = find(m.table, m.hashes[i])
+    for i in range(m.counts.shape[0]):
+        m.counts[i] = find_counters(m.counters, m.hashes[i])
+    if m.now[_DONE] == 0:
         for i in range(n):
-            m.bytes_buckets[i] = m.buckets[i]
+            slot = m.slots[i]
+            m.first_slots[i] = slot
+            run = m.table[slot + NEWEST + 1]
+            m.run_bytes[i] = np.int64(m.table[slot + NEWEST]) | 256 if run else 0
+            m.run_maps[i] = 256 + 512 * (0 if run < 2 else 1 if run < 3 else 2 if run < 6 else 3)
 
 
 @inline
@@ -199,26 +233,18 @@ def _context_inputs(m: Predictor, x: Array) -> int:
     """What the contexts say; returns how many know something."""
     partial, done, node = m.now[_PARTIAL], m.now[_DONE], m.now[_NODE]
     known = 0
-    for i in range(m.pasts[m.now[LANE]][CONTEXTS]):
-        slot = np.int64(m.table[m.buckets[i] + node])
-        state = slot & 0xFF
-        j = _INPUTS * i
-        if state == 0:
-            x[j] = 0
-            x[j + 1] = 0
-        else:
-            x[j] = m.stretch[m.cells[i * 256 + state] >> 20]
-            x[j + 1] = m.stretch[(slot >> 16 ^ 0x8000) >> 4]
-            known += 1
-        word: Any = np.int64(m.table[m.bytes_buckets[i]])
-        byte = word >> 16 & 0xFF | 256
-        if word >> 24 and byte >> (8 - done) == partial:
-            at = i * 512 + min(word >> 24, 127) * 2 + (byte >> (7 - done) & 1)
-            m.states[i] = at
-            x[j + 2] = m.stretch[m.runs[at] >> 20]
-        else:
-            m.states[i] = -1
-            x[j + 2] = 0
+    n = m.pasts[m.now[LANE]][CONTEXTS]
+    for i in range(n):
+        state = np.int64(m.table[m.slots[i] + HISTORIES + node])
+        known += 1 if state else 0
+        byte = m.run_bytes[i]
+        hit = byte >> (8 - done) == partial
+        at = i * (256 * _MAPS) + state
+        at += m.run_maps[i] + ((byte >> (7 - done) & 1) << 8) if hit else 0
+        m.states[i] = at
+        x[i] = m.stretch[m.cells[at] >> 20]
+    for i in range(m.counts.shape[0]):
+        x[n + i] = m.stretch[m.counters[m.counts[i] + node] >> 20]
     return known
 
 
@@ -258,12 +284,20 @@ def predict(m: Predictor) -> Any:
     now, h = m.now, m.pasts[m.now[LANE]]
     partial, done = now[_PARTIAL], now[_DONE]
     if done & 3 == 0:
-        _find_buckets(m)
+        _ask(m)
+    c4 = h[C4]
+    wide = 65536 + (hashed(c4 & 0xFFFFFF, partial) >> 20 & 0xFFFF)
+    ask_refine(m.refined, partial | (c4 & 0xFF) << 8)
+    ask_refine(m.refined, wide)
+    if now[_BIT] >= 0:
+        _learn(m)
+    if done & 3 == 0:
+        _find(m)
     now[_NODE] = partial if done < 4 else (1 << done - 4) | partial & (1 << done - 4) - 1
     x = m.mixer.inputs
     n = h[CONTEXTS]
     known = _context_inputs(m, x)
-    longest = _other_inputs(m, x, _INPUTS * n)
+    longest = _other_inputs(m, x, n + m.counts.shape[0])
     level = longest if longest < 16 else min(16 + (longest - 16 >> 2), 31)
     chosen = m.mixer.chosen
     chosen[0] = partial
@@ -277,36 +311,35 @@ def predict(m: Predictor) -> Any:
     mixed = mix(m.mixer, partial)
     p = m.squash[mixed + OUTER]
     now[_P] = p
-    c4 = h[C4]
     p1, now[_REFINED] = refine(m.refined, partial | (c4 & 0xFF) << 8, mixed)
-    wide = 65536 + (hashed(c4 & 0xFFFFFF, partial) >> 20 & 0xFFFF)
     p2, now[_REFINED2] = refine(m.refined, wide, mixed)
     return min(max(2 * p + p1 + p2 + 2 >> 2, 1), 65535)
 
 
 @inline
 def update(m: Predictor, bit: int) -> None:
-    """Learn from the bit."""
+    """Note the bit; `predict` learns from it while it waits for memory."""
+    m.now[_BIT] = bit
+    m.now[_PARTIAL] = m.now[_PARTIAL] << 1 | bit
+    m.now[_DONE] += 1
+
+
+@inline
+def _learn(m: Predictor) -> None:
+    """Learn from the bit before."""
     now, h = m.now, m.pasts[m.now[LANE]]
-    train(m.mixer, now[_PARTIAL], now[_P], bit, h[RATE])
+    bit = now[_BIT]
+    train(m.mixer, now[_P], bit, h[RATE])
     refine_learn(m.refined, now[_REFINED], bit)
     refine_learn(m.refined, now[_REFINED2], bit)
     node = now[_NODE]
     for i in range(h[CONTEXTS]):
-        at = m.buckets[i] + node
-        slot: Any = np.int64(m.table[at])
-        state = slot & 0xFF
-        count = slot >> 8 & 0xFF
-        p = slot >> 16 ^ 0x8000
-        p += (65535 * bit - p) * m.reciprocals[count] >> 16
-        state2: Any = np.int64(m.follow[2 * state + bit])
-        m.table[at] = (p ^ 0x8000) << 16 | min(count + 1, _COUNT) << 8 | state2
-        learn(m.cells, i * 256 + state, bit, _STATE_LIMIT, m.reciprocals)
-        if m.states[i] >= 0:
-            learn(m.runs, m.states[i], bit, 1023, m.reciprocals)
+        at = m.states[i]
+        m.table[m.slots[i] + HISTORIES + node] = m.follow[(at & 0xFF) << 1 | bit]
+        learn(m.cells, at, bit, _STATE_LIMIT, m.reciprocals)
+    for i in range(m.counts.shape[0]):
+        learn(m.counters, m.counts[i] + node, bit, _COUNT, m.reciprocals)
     learn_matches(h, m.match_cells, m.match_at, bit, m.reciprocals)
-    now[_PARTIAL] = now[_PARTIAL] << 1 | bit
-    now[_DONE] += 1
 
 
 @inline
@@ -314,5 +347,5 @@ def end_byte(m: Predictor) -> None:
     """After the last bit of a byte."""
     byte = m.now[_PARTIAL] & 0xFF
     for i in range(m.pasts[m.now[LANE]][CONTEXTS]):
-        note_run(m.table, m.bytes_buckets[i], byte)
+        note_run(m.table, m.first_slots[i], byte)
     note_byte(m.pasts[m.now[LANE]], m.buf, m.indirect, byte)

@@ -1,16 +1,15 @@
-"""The slot table: what is known of each context, found by hash.
+"""The slot table: what happened in each context, found by hash.
 
-The table is uint32[16 * buckets]. A bucket of 64 bytes, one cache line, serves one
-context for half a byte:
+The table is uint8[64 * lines]. A line of 64 bytes, one line of the processor's cache,
+holds three slots of 21 bytes. A slot serves one context for half a byte:
 
-    word 0        bits 0..15 check, odd in use; 16..23 newest byte; 24..31 its run
-    word 1..15    slots of the bits, by the bits of the half so far, with a leading 1:
-                  bits 0..7 bit history; 8..15 count; 16..31 probability, XOR 0x8000
+    byte 0, 1     check, little endian, odd in use
+    byte 2, 3     newest byte and its run (0: none yet), in the slot of a first half alone
+    byte 4..18    bit histories, by the bits of the half so far, with a leading 1
 
-so that a bucket of zeros is one that knows nothing. The check tells contexts apart that
-hash to the same place: a wrong one passes once in 32768. A context that is not found
-takes the place of the one least used among three neighbours. Newest byte and run are
-kept in the bucket of a byte's first half alone.
+so that a slot of zeros is one that knows nothing. The check tells contexts apart that
+hash to the same line: a wrong one passes once in 10,000. A context that is not found
+takes the place of the one with the shortest history.
 """
 
 from __future__ import annotations
@@ -19,14 +18,23 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from nncomp.coding.ahead import prefetch
 from nncomp.coding.jit import bare_inline as inline
 
-__all__ = ["BUCKET", "find", "hashed", "note_run"]
+__all__ = ["HISTORIES", "LINE", "NEWEST", "ask_line", "find", "hashed", "note_run"]
 
 Array = NDArray[Any]
 
-BUCKET = 16
-"""Words in a bucket."""
+LINE = 64
+"""Bytes of a line."""
+
+NEWEST = 2
+"""Where in a slot the newest byte stands, and its run behind it."""
+
+HISTORIES = 3
+"""Where in a slot the histories stand; their numbers begin with 1."""
+
+_SLOT = 21
 
 _K1 = 0x2545F4914F6CDD1D
 _K2 = 0x5851F42D4C957F2D
@@ -41,36 +49,42 @@ def hashed(a: int, b: int) -> int:
 
 
 @inline
-def find(table: Array, mask: int, h: int) -> int:
-    """The first word of the bucket of the context with this hash; a new one if need be."""
-    check = (h >> 44 & 0xFFFF) | 1
-    bucket = h & mask
-    a = bucket * BUCKET
-    if table[a] & 0xFFFF == check:
+def ask_line(table: Array, h: int) -> None:
+    """Ask for the line of the context with this hash, ahead of `find`."""
+    prefetch(table, (h & (table.shape[0] // LINE - 1)) * LINE)
+
+
+@inline
+def find(table: Array, h: int) -> int:
+    """Where the slot of the context with this hash begins; a new one if need be."""
+    low, high = h >> 44 & 0xFF | 1, h >> 52 & 0xFF
+    a: int = (h & (table.shape[0] // LINE - 1)) * LINE
+    if table[a] == low and table[a + 1] == high:
         return a
-    b = (bucket ^ 1) * BUCKET
-    if table[b] & 0xFFFF == check:
+    b = a + _SLOT
+    if table[b] == low and table[b + 1] == high:
         return b
-    c = (bucket ^ 2) * BUCKET
-    if table[c] & 0xFFFF == check:
+    c = b + _SLOT
+    if table[c] == low and table[c + 1] == high:
         return c
-    best, least = a, table[a + 1] & 0xFFFF
-    if table[b + 1] & 0xFFFF < least:
-        best, least = b, table[b + 1] & 0xFFFF
-    if table[c + 1] & 0xFFFF < least:
+    best, least = a, table[a + HISTORIES + 1]
+    if table[b + HISTORIES + 1] < least:
+        best, least = b, table[b + HISTORIES + 1]
+    if table[c + HISTORIES + 1] < least:
         best = c
-    for i in range(best, best + BUCKET):
+    for i in range(best + 2, best + HISTORIES + 16):
         table[i] = 0
-    table[best] = check
+    table[best] = low
+    table[best + 1] = high
     return best
 
 
 @inline
-def note_run(table: Array, bucket: int, byte: int) -> None:
+def note_run(table: Array, slot: int, byte: int) -> None:
     """Keep the newest byte of a context, and how often it came in a row."""
-    word = int(table[bucket])
-    run = word >> 24
-    if run and word >> 16 & 0xFF == byte:
-        table[bucket] = (word & 0xFFFFFF) | min(run + 1, 255) << 24
+    run = table[slot + NEWEST + 1]
+    if run and table[slot + NEWEST] == byte:
+        table[slot + NEWEST + 1] = min(run + 1, 255)
     else:
-        table[bucket] = (word & 0xFFFF) | byte << 16 | 1 << 24
+        table[slot + NEWEST] = byte
+        table[slot + NEWEST + 1] = 1
