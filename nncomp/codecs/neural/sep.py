@@ -217,6 +217,8 @@ def _configs(params: Params) -> tuple[PacConfig, SepConfig]:
         mixing=str(params["mixing"]),
         mask=bool(params["mask"]),
     )
+    if backbone.lanes < 1 or number("segment") < 1:
+        raise MethodError("there must be a lane, and a step between updates")
     if seb.patch > seb.context:
         raise MethodError(f"patch={seb.patch} is longer than context={seb.context}")
     if backbone.mask and number("tokens") == 1:

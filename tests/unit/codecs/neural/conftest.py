@@ -34,6 +34,7 @@ SMALL: dict[str, Value] = {
     "lr": 0.02,
     "final": 1.0,
     "decay": 1 << 20,
+    "memory": False,
     "block": 1 << 16,
 }
 

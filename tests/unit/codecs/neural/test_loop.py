@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nncomp.codecs.base import Block, Context
 from nncomp.codecs.neural import loop as loop_module
-from nncomp.codecs.neural import sections, sep
+from nncomp.codecs.neural import records, sections, sep
 from nncomp.codecs.neural.loop import Training, choose_device, granted
 from nncomp.codecs.neural.sep import SEP
 from nncomp.coding import jit
@@ -98,15 +98,14 @@ def test_the_network_goes_on_learning_from_block_to_block(params: Params) -> Non
     assert decode(blocks, full) == TEXT[:1800]
 
 
-def test_the_decoder_learns_from_stored_blocks_too(params: Params) -> None:
+def test_nothing_is_learned_from_stored_blocks(params: Params) -> None:
     data = TEXT[:600] + noise(600) + TEXT[600:1800]
     full = params(block=600, lr=0.05)
     blocks = encode(data, full)
     assert [block.payload is None for block in blocks] == [False, True, False, False]
     assert decode(blocks, full) == data
-    # Had it not, what follows would not decode.
-    with pytest.raises(CorruptError):
-        assert decode([blocks[0], *blocks[2:]], full) == TEXT[:1800]
+    without = encode(TEXT[:1800], full)
+    assert [b.payload for b in without] == [b.payload for b in blocks if b.payload is not None]
 
 
 @pytest.mark.parametrize("mixing", ["shared", "lane"])
@@ -127,7 +126,7 @@ def test_chunks_do_not_matter(params: Params) -> None:
 def test_the_loop_codes_at_the_models_price(params: Params, monkeypatch: Any) -> None:
     """The payload's size is the code length of the rows handed to the coder, and 16 bytes."""
     bits = 0.0
-    stage = loop_module.StageEncoder
+    stage = records.StageEncoder
 
     class Listening(stage):  # type: ignore[valid-type, misc]  # a class chosen at run time
         def encode(self, rows: Any, symbols: Any) -> None:
@@ -136,7 +135,7 @@ def test_the_loop_codes_at_the_models_price(params: Params, monkeypatch: Any) ->
             bits += float(np.log2(2.0**24 / chosen).sum())
             super().encode(rows, symbols)
 
-    monkeypatch.setattr(loop_module, "StageEncoder", Listening)
+    monkeypatch.setattr(records, "StageEncoder", Listening)
     (block,) = SEP.encode([TEXT[:2000]], params(), Context())
     assert block.payload is not None
     assert bits / 8 <= len(block.payload) <= bits / 8 + 16

@@ -220,7 +220,7 @@ def peak():
 def both_ways(params, size):
     data = bytes(i * i % 251 for i in range(size))
     for block in list(SEP.encode([data], params, Context())):
-        given = Block(block.raw_size, block.payload)
+        given = Block(block.raw_size, block.payload, None if block.payload else block.raw)
         assert b"".join(SEP.decode([given], params, Context())) == data
 
 tiny, large, size = json.load(sys.stdin)
