@@ -67,6 +67,7 @@ OTHERS = {
     "sound": np.cumsum(RANDOM.integers(-9, 10, 60_000)).astype(np.uint8).tobytes(),
     "little noise": NOISE[:4096],
     "png": b"\x89PNG\r\n\x1a\n" + NOISE,
+    "png in an archive": NOISE + b"\x89PNG\r\n\x1a\n" + NOISE,
     "half of it noise": NOISE + TEXT,
     "length and brace": (1 << 40).to_bytes(8, "little") + b"{" + TEXT,
     "zip of text": zipped("text", TEXT),
