@@ -46,8 +46,9 @@ to fast; the last is for little memory."""
 _CHEAP = "zstd", 3
 # For tensors; the level is the one that the codec has without any.
 _TENSORS = "zipnn", 5
-# Compressed, but `mix` looks at the pixels.
-_PNG = b"\x89PNG\r\n\x1a\n"
+# PNG files are compressed, but `mix` codes their pixels. One that begins here shows that they
+# are what content consists of, a folder in an archive perhaps.
+_PNG_WITHIN = _MIB
 
 
 class Choice(NamedTuple):
@@ -137,5 +138,6 @@ def _tensor_format(source: Source) -> str | None:
 
 def _worth_mixing(seen: Buffer) -> bool:
     from nncomp.codecs.samples import shrinks
+    from nncomp.coding.png.chunks import SIGNATURE
 
-    return bytes(seen[: len(_PNG)]) == _PNG or shrinks(seen)
+    return shrinks(seen) or SIGNATURE in bytes(seen[:_PNG_WITHIN])

@@ -1,6 +1,7 @@
 """What must hold for any content and any damage: the content, or one of our errors."""
 
 import io
+import struct
 from contextlib import suppress
 
 import pytest
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 import nncomp
 from nncomp.errors import FormatError, NncompError, TruncatedError
 
-METHODS = ["store", "zstd", "lz4", "snappy", "zipnn"]
+METHODS = ["store", "zstd", "lz4", "snappy", "zipnn", "mix"]
 SMALL = {
     "store": b"stored as it is",
     **dict.fromkeys(["zstd", "lz4", "snappy"], b"again and again " * 6),
-    "zipnn": b"again and again " * 9,
+    **dict.fromkeys(["zipnn", "mix"], b"again and again " * 9),
 }
+RECORDS = b"".join(struct.pack("<IhB", 1000 * i, i * i % 301 - 150, 255) for i in range(150))
+SOUND = b"".join(struct.pack("<h", i * i * 37 % 401 - 200) for i in range(600))
 
 # Runs, repetitions and noise; most of it compresses.
 contents = st.lists(
@@ -46,6 +49,26 @@ methods = st.sampled_from(
     )
 )
 
+cases = st.tuples(contents, methods)
+
+# What context mixing looks at in different ways; little of it, since it is slow.
+texts = st.lists(st.sampled_from(b"the cat sat on a mat, and <b>the</b> dog\n".split(b" "))).map(
+    b" ".join
+)
+records = st.lists(
+    st.tuples(st.integers(0, 9999), st.integers(-150, 150), st.sampled_from([0, 1, 255]))
+).map(lambda fields: b"".join(struct.pack("<IhB", *one) for one in fields))
+numbers = st.tuples(
+    st.lists(st.integers(-100, 100), min_size=1), st.sampled_from(["<h", "<i", "<d", "<B"])
+).map(lambda found: b"".join(struct.pack(found[1], n + 100) for n in found[0]))
+mixed = st.tuples(
+    st.tuples(st.one_of(texts, records, numbers, st.binary()), st.integers(1, 20)).map(
+        lambda found: found[0] * found[1]
+    ),
+    st.sampled_from(["mix", "mix:contexts=3,table=256K", "mix:contexts=16,block=64K"]),
+)
+any_cases = st.one_of(cases, mixed)
+
 
 def read_everything(data: bytes) -> bytes:
     """Decode in every way that there is; they must agree."""
@@ -66,21 +89,23 @@ def check_damaged(data: bytes, content: bytes) -> None:
         assert file.read() == content[len(content) // 2 :]
 
 
-@given(contents, methods, st.sampled_from([1, 3]))
-def test_round_trip_and_size_rule(content: bytes, method: str, threads: int) -> None:
+@given(any_cases, st.sampled_from([1, 3]))
+def test_round_trip_and_size_rule(case: tuple[bytes, str], threads: int) -> None:
+    content, method = case
     archive = nncomp.compress(content, method, threads=threads)
     assert len(archive) <= len(content) + 100 + len(content) // 1000
     assert read_everything(archive) == content
 
 
-@given(st.lists(st.tuples(contents, methods), min_size=1, max_size=4))
+@given(st.lists(any_cases, min_size=1, max_size=4))
 def test_concatenation(parts: list[tuple[bytes, str]]) -> None:
     archive = b"".join(nncomp.compress(content, method) for content, method in parts)
     assert read_everything(archive) == b"".join(content for content, _ in parts)
 
 
-@given(contents, methods, st.data())
-def test_seeking_gives_what_is_there(content: bytes, method: str, data: st.DataObject) -> None:
+@given(any_cases, st.data())
+def test_seeking_gives_what_is_there(case: tuple[bytes, str], data: st.DataObject) -> None:
+    content, method = case
     file = nncomp.open(io.BytesIO(nncomp.compress(content, method)))
     plain = io.BytesIO(content)
     for _ in range(data.draw(st.integers(1, 6))):
@@ -134,10 +159,9 @@ def test_flipped_bits_are_noticed_or_change_nothing(method: str) -> None:
     assert harmless <= 8
 
 
-@given(contents, methods, st.data())
-def test_cuts_and_flips_of_larger_archives(
-    content: bytes, method: str, data: st.DataObject
-) -> None:
+@given(any_cases, st.data())
+def test_cuts_and_flips_of_larger_archives(case: tuple[bytes, str], data: st.DataObject) -> None:
+    content, method = case
     archive = bytearray(nncomp.compress(content, method))
     size = data.draw(st.integers(0, len(archive) - 1))
     with pytest.raises(TruncatedError):
@@ -147,8 +171,9 @@ def test_cuts_and_flips_of_larger_archives(
     check_damaged(bytes(archive), content)
 
 
-@given(contents, methods, st.binary(min_size=1, max_size=40))
-def test_whatever_follows_is_noticed(content: bytes, method: str, tail: bytes) -> None:
+@given(any_cases, st.binary(min_size=1, max_size=40))
+def test_whatever_follows_is_noticed(case: tuple[bytes, str], tail: bytes) -> None:
+    content, method = case
     with pytest.raises(FormatError):
         nncomp.decompress(nncomp.compress(content, method) + tail)
 
@@ -160,10 +185,9 @@ def test_any_bytes_are_refused(data: bytes) -> None:
             nncomp.decompress(start + data)
 
 
-@given(contents, methods, st.data())
-def test_parts_put_together_anew_are_refused(
-    content: bytes, method: str, data: st.DataObject
-) -> None:
+@given(any_cases, st.data())
+def test_parts_put_together_anew_are_refused(case: tuple[bytes, str], data: st.DataObject) -> None:
+    content, method = case
     archive = nncomp.compress(content, method)
     start = data.draw(st.integers(0, len(archive)))
     end = data.draw(st.integers(start, len(archive)))
@@ -171,6 +195,20 @@ def test_parts_put_together_anew_are_refused(
     mixed = archive[:where] + archive[start:end] + archive[where:]
     if mixed not in (archive, archive * 2):
         check_damaged(mixed, content)
+
+
+@pytest.mark.parametrize("content", [RECORDS, SOUND], ids=["records", "sound"])
+def test_flipped_bits_of_what_mix_codes(content: bytes) -> None:
+    archive = nncomp.compress(content, "mix")
+    (info,) = nncomp.inspect(io.BytesIO(archive))
+    assert info.codec == "mix"
+    for bit in [*range(0, 8 * 64, 3), *range(8 * 64, 8 * len(archive), 97)]:
+        flipped = bytearray(archive)
+        flipped[bit // 8] ^= 1 << bit % 8
+        check_damaged(bytes(flipped), content)
+    for size in range(0, len(archive), 7):
+        with pytest.raises(TruncatedError):
+            nncomp.decompress(archive[:size])
 
 
 @given(contents, contents, methods.filter(lambda method: "zipnn" in method), st.data())

@@ -15,7 +15,8 @@ import nncomp
 from nncomp import api
 from nncomp.api.choice import choose
 from nncomp.api.source import BufferSource, StreamSource
-from nncomp.codecs.base import Context
+from nncomp.codecs.base import Context, resolve_params
+from nncomp.codecs.registry import by_name
 from nncomp.codecs.samples import shrinks
 from nncomp.errors import LimitError, MethodError
 
@@ -66,6 +67,7 @@ OTHERS = {
     "sound": np.cumsum(RANDOM.integers(-9, 10, 60_000)).astype(np.uint8).tobytes(),
     "little noise": NOISE[:4096],
     "png": b"\x89PNG\r\n\x1a\n" + NOISE,
+    "png in an archive": NOISE + b"\x89PNG\r\n\x1a\n" + NOISE,
     "half of it noise": NOISE + TEXT,
     "length and brace": (1 << 40).to_bytes(8, "little") + b"{" + TEXT,
     "zip of text": zipped("text", TEXT),
@@ -164,28 +166,39 @@ def test_no_more_is_read_than_what_decides(pipe: type) -> None:
 # --- by memory
 
 
+def memory_of(method: str, level: int) -> int:
+    """What decoding takes where nothing is settled by the size of the content."""
+    codec = by_name(method)
+    return codec.memory(codec.settle(resolve_params(codec, {}, level), b"", False))
+
+
 @pytest.mark.parametrize(
-    ("limit", "level", "expected"),
+    ("enough", "level", "expected"),
     [
-        (1 << 40, None, ("mix", 6)),
-        (400 * MIB, None, ("mix", 3)),
-        (220 * MIB, None, ("mix", 1)),
-        (100 * MIB, None, ("zstd", 8)),
-        (20 * MIB, None, ("zstd", 6)),
-        (0, None, ("zstd", 3)),
-        (1000 * MIB, 9, ("mix", 7)),
-        (100 * MIB, 9, ("zstd", 8)),
+        (("mix", 6), None, ("mix", 6)),
+        (("mix", 3), None, ("mix", 3)),
+        (("mix", 1), None, ("mix", 1)),
+        (("zstd", 8), None, ("zstd", 8)),
+        (("zstd", 6), None, ("zstd", 6)),
+        (("zstd", 3), None, ("zstd", 3)),
+        (("mix", 7), 9, ("mix", 7)),
+        (("zstd", 8), 9, ("zstd", 8)),
+        (("zstd", 3), 5, ("zstd", 5)),
     ],
 )
-def test_memory(limit: int, level: int | None, expected: tuple[str, int]) -> None:
+def test_memory(
+    enough: tuple[str, int], level: int | None, expected: tuple[str, int | None]
+) -> None:
     content = TEXT * 20
-    assert picked(content, level, memory_limit=limit) == expected
-    if limit:
-        (info,) = nncomp.inspect(io.BytesIO(nncomp.compress(TEXT, memory_limit=limit)))
-        assert info.memory <= limit
-    else:
-        with pytest.raises(LimitError):
-            nncomp.compress(TEXT, memory_limit=limit)
+    assert picked(content, level, memory_limit=memory_of(*enough)) == expected
+
+
+def test_memory_limit_holds() -> None:
+    limit = memory_of("zstd", 3)
+    (info,) = nncomp.inspect(io.BytesIO(nncomp.compress(TEXT, memory_limit=limit)))
+    assert info.memory <= limit
+    with pytest.raises(LimitError):
+        nncomp.compress(TEXT, memory_limit=1000)
 
 
 # --- archives of it
