@@ -245,7 +245,9 @@ def _records(loop: Loop, params: Params) -> Records:
     """How records are coded."""
     from nncomp.codecs.neural.records import MemorySizes, Records
 
-    return Records(loop, MemorySizes(*sizes_of(params)) if params["memory"] else None)
+    return Records(
+        loop, MemorySizes(*sizes_of(params), int(params["block"])) if params["memory"] else None
+    )
 
 
 def _loop(params: Params, context: Context) -> Loop:
