@@ -29,6 +29,7 @@ __all__ = ["SEP"]
 _LANE_BYTES = 2048
 _MAX_LANES = 32
 _MAX_SEGMENT = 256
+_SPAN = 48  # bytes that words are looked for in
 
 
 class _Optimiser(NamedTuple):
@@ -62,9 +63,10 @@ _PARAMS = (
     Param("fused", "int", 1, 1, 16, help="fused patches a step"),
     Param("direct", "int", 8, 0, 64, help="newest bytes that reach the backbone as they are"),
     Param("embedding", "int", 32, 1, 256, help="numbers a byte"),
+    Param("words", "int", 3, 0, 16, help="newest words that reach the backbone, hashed"),
     Param("tokens", "int", 1, 1, 256, help="tokens that the backbone keeps"),
     Param("levels", "int", 1, 1, 16, help="levels of the backbone"),
-    Param("ffn", "int", 1024, 1, 16384, help="hidden width of the MLPs"),
+    Param("ffn", "int", 512, 1, 16384, help="hidden width of the MLPs"),
     Param(
         "mixing",
         "choice",
@@ -81,7 +83,7 @@ _PARAMS = (
         choices=tuple(_OPTIMISERS),
         help="adam: PAC's settings; nncp: NNCP's",
     ),
-    Param("lr", "float", 2e-3, 1e-8, 1.0, help="learning rate at the start"),
+    Param("lr", "float", 4e-3, 1e-8, 1.0, help="learning rate at the start"),
     Param("final", "float", 0.1, 0.0, 1.0, help="share of the rate left in the end"),
     Param("decay", "size", 256 << 10, 1, 1 << 40, help="bytes until half of the fall is done"),
     Param("memory", "bool", True, help="memory of contexts; off: the network alone"),
@@ -93,14 +95,14 @@ _PARAMS = (
 # From fast to small: wider networks, and updates after fewer steps.
 _LEVELS: Mapping[int, Params] = MappingProxyType(
     {
-        1: {"ffn": 256, "batch": 512},
-        2: {"ffn": 256, "batch": 256},
-        3: {"ffn": 512, "batch": 256},
-        4: {"ffn": 1024, "batch": 256},
+        1: {"ffn": 128, "batch": 512},
+        2: {"ffn": 256, "batch": 512},
+        3: {"ffn": 256, "batch": 256},
+        4: {"ffn": 512, "batch": 256},
         5: {},
-        6: {"ffn": 2048},
-        7: {"ffn": 4096},
-        8: {"ffn": 4096, "batch": 64},
+        6: {"ffn": 1024},
+        7: {"ffn": 1024, "batch": 64},
+        8: {"ffn": 2048, "batch": 64},
         9: {"ffn": 4096, "batch": 64, "tokens": 2, "levels": 2},
     }
 )
@@ -149,7 +151,7 @@ class _Sep:
         gradient is made from integer products.
         """
         backbone, seb = _configs(params)
-        weights = 256 * int(params["embedding"]) + backbone.parameters()
+        weights = int(params["embedding"]) * seb.symbols + backbone.parameters()
         rows = backbone.lanes * int(params["segment"])
         patches = rows * seb.positions * seb.embedding if params["seb"] else 0
         level = 12 * backbone.ffn + 40 * backbone.width
@@ -157,7 +159,7 @@ class _Sep:
         if backbone.mask:
             pairs = backbone.lanes * int(params["tokens"]) ** 2
             activations += 16 * (rows * backbone.width + pairs)
-        context = 8 * backbone.lanes * (seb.context + 1)
+        context = 8 * backbone.lanes * (max(seb.context, _SPAN) + 1)
         learning = 20 * (weights + backbone.largest)
         memory = memory_of(params) if params["memory"] else 0
         return learning + activations + context + 11 * int(params["block"]) + memory
@@ -206,7 +208,9 @@ def _configs(params: Params) -> tuple[PacConfig, SepConfig]:
     def number(name: str) -> int:
         return int(params[name])
 
-    seb = SepConfig(*map(number, ("context", "patch", "stride", "fused", "direct", "embedding")))
+    seb = SepConfig(
+        *map(number, ("context", "patch", "stride", "fused", "direct", "embedding", "words"))
+    )
     token = seb.token if params["seb"] else seb.embedding
     backbone = PacConfig(
         lanes=number("lanes"),
