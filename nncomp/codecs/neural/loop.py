@@ -40,7 +40,10 @@ if TYPE_CHECKING:
     from nncomp.codecs.neural.stage import Decoding, Encoding
     from nncomp.models.byte_model import ByteModel, State
 
-__all__ = ["Loop", "Training", "choose_device", "granted"]
+__all__ = ["WAITING", "Loop", "Training", "choose_device", "granted"]
+
+WAITING = 4
+"""How many segments the encoder's network may be ahead of the coder."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Loop:
         self._model = model.to(device)
         self._training = training
         self._device = device
-        self._progress = progress
+        self.progress = progress
         self._adam = Adam(model.parameters(), training.adam)
         self._done = 0
         self.seconds = {"network": 0.0, "coding": 0.0}
@@ -113,20 +116,20 @@ class Loop:
         state = self._model.start()
 
         def code(rows: NDArray[np.int32], symbols: NDArray[np.uint8], last: bool | None) -> None:
-            with self._timed("coding"):
+            with self.timed("coding"):
                 stage.encode(rows, symbols)
                 sections.update(symbols.tobytes())
                 if last is not None:
                     sections.add(stage.finish(), last)
 
-        with behind(code) as later:
+        with behind(code, WAITING) as later:
             for start, stop, last in self._segments(layout):
-                with self._timed("network"):
+                with self.timed("network"):
                     weights, state = self._learn(history, state, layout, start, stop)
                     rows = _in_order(weights, layout, start, stop)
                 symbols = matrix[:, start:stop].T.reshape(-1)[: len(rows)]
                 later(rows, symbols, last)
-                self._progress(layout.coded(start, stop))
+                self.progress(layout.coded(start, stop))
         return sections.payload()
 
     def decode(self, payload: memoryview, size: int, stage: Decoding) -> NDArray[np.uint8]:
@@ -142,17 +145,17 @@ class Loop:
         steps = self._steps(stage, history)
         length = section_steps(layout.lanes, self._training.segment)
         for start, stop, last in self._segments(layout):
-            with self._timed("coding"):
+            with self.timed("coding"):
                 if start % length == 0:
                     stage.begin(sections.next(last=start + length >= layout.steps))
                 sections.update(steps.decode(layout, start, stop, state).tobytes())
                 if last is not None:
                     stage.finish()
                     sections.check()
-            with self._timed("network"):
+            with self.timed("network"):
                 _, state = self._learn(history, state, layout, start, stop)
                 steps.refresh()
-            self._progress(layout.coded(start, stop))
+            self.progress(layout.coded(start, stop))
         matrix = history[:, self._model.context :].to("cpu", torch.uint8).numpy()
         return layout.join(matrix)
 
@@ -176,7 +179,8 @@ class Loop:
         refresh(self._model)
 
     @contextmanager
-    def _timed(self, part: str) -> Iterator[None]:
+    def timed(self, part: str) -> Iterator[None]:
+        """Count the time that this takes, as "network" or "coding"."""
         start = time.perf_counter()
         yield
         self.seconds[part] += time.perf_counter() - start
