@@ -3,8 +3,9 @@
     python benchmarks/sep.py [PATTERN ...] [--data DIR] [-m METHOD ...] [--runs N] [--save NAME]
     python benchmarks/sep.py --table results/NAME.json
 
-Each file is compressed and decompressed by the installed commands, start of the process
-included, and must come back the same. The contestants take turns; the tables show medians.
+By default `sep`, the memory of contexts that it builds on, and two peers. Each file is
+compressed and decompressed by the installed commands, start of the process included, and must
+come back the same. The contestants take turns; the tables show medians.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from commands import WAYS, nncomp_methods, peers, warm_up
 from common import DATA, circumstances, load, markdown_table, place, save, short
 from rounds import add_options, files, print_text, say_missing, take_turns
 
+METHODS = ["sep", "mix"]
 PEERS = ("xz -9e", "zstd --ultra -22")
 FILES = (
     "enwik/enwik6",
@@ -32,7 +34,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     paths = files(options.data, options.patterns)
     others, versions = peers(PEERS)
     say_missing(versions)
-    methods = nncomp_methods(options.method or ["sep"], options.threads, options.device) + others
+    methods = nncomp_methods(options.method or METHODS, options.threads, options.device) + others
     record = {**circumstances(versions), "runs": options.runs, "entries": []}
     warm_up(methods)
     for path in paths:
@@ -65,7 +67,10 @@ def main() -> None:
     parser.add_argument("patterns", nargs="*", default=FILES, help="below the data folder")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the files")
     parser.add_argument(
-        "-m", "--method", action="append", help='e.g. sep, "sep -9", sep:lanes=4; may be repeated'
+        "-m",
+        "--method",
+        action="append",
+        help='e.g. sep, "sep -9", sep:memory=off; may be repeated',
     )
     parser.add_argument("--threads", type=int, default=0, help="of nncomp; 0: all cores")
     add_options(parser)

@@ -1,9 +1,9 @@
 """A model's forward pass for one row at a time, in one compiled call: for decoders.
 
 A decoder of few lanes computes row after row, each when the byte before it is known. Torch
-takes a thousand times longer to start the operations of such a row than to do them. So a
-model can write its forward pass down as a list of operations on one vector of numbers, its
-arena; `run` goes through the list. Every operation is done by the kernel that also does it
+takes longer to start the operations of such a row than to do them. So a model can write its
+forward pass down as a list of operations on one vector of numbers, its arena; `run` goes
+through the list. Every operation is done by the kernel that also does it
 for whole segments, or in the same order, so that the bits are the same.
 
     EMBED      dst, back, count, width, table, turned

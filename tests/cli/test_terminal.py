@@ -124,7 +124,8 @@ def test_bar_on_a_terminal(start: Start, terminal: Terminal, text_file: Path) ->
 
 
 def test_ratio_in_the_bar(start: Start, terminal: Terminal) -> None:
-    process = start("compress", "-o", "out", stdin=PIPE, stderr=terminal.program)
+    words = ["-m", "zstd", "-o", "out"]
+    process = start("compress", *words, stdin=PIPE, stderr=terminal.program)
     assert process.stdin is not None
     screen = ""
     for _ in range(1000):  # until the bar is drawn again, which it is some times a second
@@ -137,6 +138,12 @@ def test_ratio_in_the_bar(start: Start, terminal: Terminal) -> None:
     run(process)
     assert "ratio " in screen
     assert "(stdin): " in screen
+
+
+def test_notices_stand_beside_the_bar(start: Start, terminal: Terminal, text_file: Path) -> None:
+    """What a codec says of slow beginnings goes the same way: that it compiles, for one."""
+    run(start("compress", "text", stderr=terminal.program))
+    assert f"auto: mix -6, for {text_file.stat().st_size:,} bytes]" in terminal.screen()
 
 
 @pytest.mark.parametrize("option", ["-q", "--no-progress"])

@@ -22,9 +22,12 @@ import torch
 
 import nncomp
 from nncomp.container.layout import MAGIC
+from nncomp.container.reader import BufferInput, read_members
 
 TEXT = b"How much wood would a woodchuck chuck, if a woodchuck could chuck wood? " * 10
 BINARY = b"".join(struct.pack("<IhB", 1000 * i, (i * i) % 301 - 150, 255) for i in range(120))
+ALONE = "memory=off"
+JOINT = "memory=on,contexts=4,table=256K"
 SMALL = "embedding=8,std=0.2,lr=0.03,final=0.5,decay=1K,block=64K,lanes=3,segment=5,stride=2"
 METHODS = {
     "sep": "sep:seb=on,mixing=shared,context=8,patch=4,fused=2,direct=3,tokens=1,levels=2,ffn=24,"
@@ -41,22 +44,41 @@ WIDE = (
     "embedding=32,ffn=1024,std=0.05,optimiser=adam,lr=0.003,final=1.0,decay=1M,block=64K,"
     "lanes=8,segment=32"
 )
-CASES = {
-    **{f"text, {name}": (method, TEXT) for name, method in METHODS.items()},
-    "binary": (METHODS["sep, mixed by lane"], BINARY),
-    "one byte": (METHODS["sep"], b"x"),
-    "wide": (WIDE, TEXT + BINARY),
+WAVE = b"".join(struct.pack("<h", i * i * 37 % 4001 - 2000) for i in range(900))
+PIXELS = bytes((3 * i + 2 * (i // 96) + i % 3 * 50) % 256 for i in range(4800))
+MIX = {
+    "text, mix": ("mix", TEXT),
+    "records, mix": ("mix:contexts=16", BINARY * 2),
+    "sound, mix": ("mix", WAVE),
+    "picture, mix": ("mix", PIXELS),
+    "three records, mix": ("mix:contexts=1,table=256K,block=64K", (TEXT + BINARY) * 90),
 }
+CASES = {
+    **{f"text, {name}": (f"{method},{ALONE}", TEXT) for name, method in METHODS.items()},
+    "binary": (f"{METHODS['sep, mixed by lane']},{ALONE}", BINARY),
+    "few bytes": (f"{METHODS['sep']},{ALONE}", b"x" * 20),
+    "wide": (f"{WIDE},{ALONE}", TEXT + BINARY),
+    **MIX,
+}
+# Networks on top of a memory, of contents that they make smaller than the memory alone does.
+WITH_MEMORY = {
+    "binary, sep and memory": (f"{METHODS['sep']},{JOINT}", BINARY),
+    "binary, pac and memory": (f"{METHODS['pac, mixed by lane']},{JOINT}", BINARY),
+    "binary, wide and memory": (f"{WIDE},{JOINT}", BINARY),
+}
+CASES |= WITH_MEMORY
 # For what takes long: no compiler, no kernels.
 TINY = {
     "tiny": (
         "sep:seb=on,mixing=shared,context=4,patch=3,stride=2,fused=1,direct=2,tokens=1,levels=1,"
         "embedding=2,ffn=4,std=0.3,optimiser=adam,lr=0.3,final=1.0,decay=1K,block=64K,lanes=2,"
-        "segment=2",
+        f"segment=2,{ALONE}",
         b"ab" * 60,
     )
 }
-SOME = {name: CASES[name] for name in ("text, sep", "binary", "one byte")}
+SOME = {
+    name: CASES[name] for name in ("text, sep", "binary", "few bytes", "binary, sep and memory")
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,7 @@ class Setting:
 
 
 GENERIC = {"NUMBA_CPU_NAME": "generic"}
+UNOPTIMISED = {"NUMBA_OPT": "0", "NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}
 LOWEST = {
     "ATEN_CPU_CAPABILITY": "default",
     "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
@@ -93,6 +116,7 @@ SETTINGS = {
     "onednn avx2": Setting({"ONEDNN_MAX_CPU_ISA": "AVX2"}),
     "onednn avx512": Setting({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}),
     "numba generic": Setting(GENERIC),
+    "numba unoptimised": Setting(UNOPTIMISED, cases=MIX),
     "all at their lowest, denormals flushed": Setting({**LOWEST, **GENERIC}, flush=True),
     "no compiler": Setting({"NUMBA_DISABLE_JIT": "1"}, cases=TINY),
     "denormals flushed": Setting(flush=True),
@@ -118,8 +142,10 @@ def run(
         "way": setting.way,
     }
     environment = {**os.environ, **setting.environment}
-    if "NUMBA_CPU_NAME" in setting.environment:  # apart from the code for this processor
-        environment["NUMBA_CACHE_DIR"] = str(cache)
+    compiler = {key: value for key, value in setting.environment.items() if "NUMBA" in key}
+    if compiler:  # apart from the code without settings
+        names = "_".join(f"{key}_{value}" for key, value in sorted(compiler.items()))
+        environment["NUMBA_CACHE_DIR"] = str(cache / names)
     process = subprocess.run(
         [sys.executable, Path(__file__).with_name("worker.py")],
         input=json.dumps(task),
@@ -135,7 +161,7 @@ def run(
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where numba keeps code for another processor."""
+    """Where numba keeps code for other processors and made in other ways."""
     return tmp_path_factory.mktemp("numba")
 
 
@@ -151,11 +177,15 @@ def digests(archives: dict[str, str]) -> dict[str, str]:
 
 
 def test_nothing_is_stored(archives: dict[str, str]) -> None:
-    """That would prove nothing. Of one byte there is the payload alone, no archive."""
-    for name in {*CASES, *TINY} - {"one byte"}:
+    """That would prove nothing. Of few bytes there is the payload alone, no archive."""
+    for name in {*CASES, *TINY} - {"few bytes"}:
         (info,) = nncomp.inspect(io.BytesIO(bytes.fromhex(archives[name])))
-        assert info.codec == "sep"
-    assert not archives["one byte"].startswith(MAGIC.hex())
+        assert info.codec == {**CASES, **TINY}[name][0].partition(":")[0]
+    assert not archives["few bytes"].startswith(MAGIC.hex())
+    for name in WITH_MEMORY:
+        member = next(iter(read_members(BufferInput(bytes.fromhex(archives[name])))))
+        record = next(iter(member.records(1 << 20)))
+        assert record.payload[0] == 0  # by both together
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -8,10 +8,15 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+import nncomp
+from nncomp.codecs.base import parse_method, resolve_params
+from nncomp.codecs.neural.sep import SEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,6 +183,66 @@ def test_known_archivers(data: Path) -> None:
     run = mix("text", "empty", "--data", data, "--runs", "1", path=os.environ["PATH"])
     assert run.returncode == 0, run.stderr
     assert all(f" {name} " in run.stdout for name in here)
+
+
+# --- profile_sep.py and parity.py ----------------------------------------------------
+
+NETWORK = "seb=off,embedding=4,tokens=1,levels=1,ffn=4,table=256K,contexts=3"
+
+
+@pytest.mark.parametrize(
+    ("method", "encoding", "decoding"),
+    [
+        (
+            f"sep:lanes=1,{NETWORK}",
+            {"beside: mixer and its coder", "beside: memory alone"},
+            {"steps: network, mixer, coder"},
+        ),
+        (
+            f"sep:lanes=1,mixing=lane,{NETWORK}",
+            {"beside: mixer and its coder", "beside: memory alone"},
+            {"mixer and its coder"},
+        ),
+        (
+            f"sep:lanes=3,memory=off,{NETWORK}",
+            {"beside: gather", "beside: range coder"},
+            {"range coder"},
+        ),
+    ],
+)
+def test_a_profile(method: str, encoding: set[str], decoding: set[str], tmp_path: Path) -> None:
+    """Bytes that run on, which a network knows and a memory of three contexts does not."""
+    content, name = tmp_path / "content", tmp_path / "profile"
+    steps = np.random.default_rng(1).integers(0, 3, (1500, 2)).cumsum(axis=0)
+    content.write_bytes((steps % 32).astype(np.uint8).tobytes())
+    run = sep(content, "-m", f"{method},lr=0.02", "--save", name, script="profile_sep.py")
+    assert run.returncode == 0, run.stderr
+    record = json.loads(name.with_suffix(".json").read_text())
+    assert record["method"].startswith(method)
+    for way, wanted in (("encode", encoding), ("decode", decoding)):
+        found = record["ways"][way]
+        busy = {part for part, told in found["parts"].items() if told["calls"]}
+        assert wanted | {"integer products", "optimiser", "element-wise kernels"} <= busy
+        own = sum(told["s"] for part, told in found["parts"].items() if "beside: " not in part)
+        assert own == pytest.approx(found["wall_s"], abs=0.01)
+        assert all(part in run.stdout for part in busy)
+
+
+def test_the_originals_are_networks_alone(module: Callable[[str], ModuleType]) -> None:
+    for original in module("parity").ORIGINALS.values():
+        params = resolve_params(SEP, parse_method(original.settings)[1], None)
+        settled = SEP.settle(params, bytes(1000), True)
+        assert (settled["lanes"], settled["segment"], settled["memory"]) == (512, 1, False)
+
+
+def test_parity_goes_both_ways(module: Callable[[str], ModuleType]) -> None:
+    parity = module("parity")
+    original = parity.Original(f"sep:lanes=4,memory=off,{NETWORK}", 100)
+    data, options = b"to be or not to be, " * 9, SimpleNamespace(threads=1, device="cpu")
+    found = parity.run(original, data, SimpleNamespace(**vars(options), decode=True))
+    assert found["size"] == len(nncomp.compress(data, original.settings))
+    assert found["percent_above"] is None  # the reference is for enwik6
+    assert found["decompress_s"] > 0
 
 
 # --- tensors.py ----------------------------------------------------------------------

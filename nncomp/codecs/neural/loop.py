@@ -40,10 +40,13 @@ if TYPE_CHECKING:
     from nncomp.codecs.neural.stage import Decoding, Encoding
     from nncomp.models.byte_model import ByteModel, State
 
-__all__ = ["Loop", "Training", "choose_device", "granted"]
+__all__ = ["WAITING", "Loop", "Training", "choose_device", "granted"]
+
+WAITING = 4
+"""How many portions of rows the encoder's network may be ahead of the coder."""
 
 
-# Bytes that are handed to the stage at once: threads that take turns too often only wait.
+# Bytes that make a portion: threads that take turns too often only wait.
 _TOGETHER = 1 << 11
 
 
@@ -92,7 +95,7 @@ class Loop:
         self._model = model.to(device)
         self._training = training
         self._device = device
-        self._progress = progress
+        self.progress = progress
         self._adam = Adam(model.parameters(), training.adam)
         self._done = 0
         self.seconds = {"network": 0.0, "coding": 0.0}
@@ -117,7 +120,7 @@ class Loop:
         state = self._model.start()
 
         def code(rows: NDArray[np.int32], symbols: NDArray[np.uint8], last: bool | None) -> None:
-            with self._timed("coding"):
+            with self.timed("coding"):
                 stage.encode(rows, symbols)
                 sections.update(symbols.tobytes())
                 if last is not None:
@@ -125,16 +128,16 @@ class Loop:
 
         rows: list[NDArray[np.int32]] = []
         coded = 0
-        with behind(code) as later:
+        with behind(code, WAITING) as later:
             for start, stop, last in self._segments(layout):
-                with self._timed("network"):
+                with self.timed("network"):
                     weights, state = self._learn(history, state, layout, start, stop)
                     rows.append(_in_order(weights, layout, start, stop))
                 if last is not None or (stop - coded) * layout.lanes >= _TOGETHER:
                     symbols = matrix[:, coded:stop].T.reshape(-1)[: layout.coded(coded, stop)]
                     later(np.concatenate(rows), symbols, last)
                     rows, coded = [], stop
-                self._progress(layout.coded(start, stop))
+                self.progress(layout.coded(start, stop))
         return sections.payload()
 
     def decode(self, payload: memoryview, size: int, stage: Decoding) -> NDArray[np.uint8]:
@@ -150,17 +153,17 @@ class Loop:
         steps = self._steps(stage, history)
         length = section_steps(layout.lanes, self._training.segment)
         for start, stop, last in self._segments(layout):
-            with self._timed("coding"):
+            with self.timed("coding"):
                 if start % length == 0:
                     stage.begin(sections.next(last=start + length >= layout.steps))
                 sections.update(steps.decode(layout, start, stop, state).tobytes())
                 if last is not None:
                     stage.finish()
                     sections.check()
-            with self._timed("network"):
+            with self.timed("network"):
                 _, state = self._learn(history, state, layout, start, stop)
                 steps.refresh()
-            self._progress(layout.coded(start, stop))
+            self.progress(layout.coded(start, stop))
         matrix = history[:, self._model.context :].to("cpu", torch.uint8).numpy()
         return layout.join(matrix)
 
@@ -184,7 +187,8 @@ class Loop:
         refresh(self._model)
 
     @contextmanager
-    def _timed(self, part: str) -> Iterator[None]:
+    def timed(self, part: str) -> Iterator[None]:
+        """Count the time that this takes, as "network" or "coding"."""
         start = time.perf_counter()
         yield
         self.seconds[part] += time.perf_counter() - start

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.codecs.mix.coder import ROOM, code_bytes, end_writing, start_reading
+from nncomp.codecs.mix.layout import KINDS
 from nncomp.codecs.mix.predictor import Predictor, predictor
 from nncomp.coding.binary_coder import AHEAD, coder_state
 from nncomp.coding.cdf import fill_frequencies
@@ -36,8 +37,8 @@ class Memory:
 
     Attributes:
         layout: What the bytes are taken for.
-        table: log2 of the buckets of the slot table.
-        contexts: How many contexts are in use.
+        table: log2 of the lines of the slot table.
+        contexts: The most contexts in use.
     """
 
     layout: Layout
@@ -46,7 +47,8 @@ class Memory:
 
     def predictor(self, lanes: Lanes) -> Predictor:
         """A memory that knows nothing yet."""
-        return predictor(self.layout, lanes.size, self.table, self.contexts, lanes.starts, True)
+        contexts = min(self.contexts, KINDS[self.layout.kind])
+        return predictor(self.layout, lanes.size, self.table, contexts, lanes.starts, True)
 
 
 class MixedEncoder:

@@ -11,7 +11,7 @@ network, which includes records that are stored, the network learns nothing.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,11 +53,14 @@ class Records:
     Args:
         loop: The network.
         sizes: Of the memory, or None for the network alone.
+        beside: Whether the encoder may hold two memories at a time, to make the payload of
+            the memory alone beside the other one.
     """
 
-    def __init__(self, loop: Loop, sizes: MemorySizes | None) -> None:
+    def __init__(self, loop: Loop, sizes: MemorySizes | None, beside: bool = True) -> None:
         self._loop = loop
         self._sizes = sizes
+        self._beside = beside
 
     def encode(self, raw: bytes) -> bytes | None:
         """The payload of a record, or None if it is not smaller."""
@@ -69,6 +72,8 @@ class Records:
             with ThreadPoolExecutor(1) as pool:
                 layout = find_layout(data)
                 waiting = pool.submit(_alone, raw, self._sizes)
+                if not self._beside:
+                    wait([waiting])
                 payload = self._joint(data, layout, self._sizes)
                 others = min(raw, waiting.result() or raw, key=len)
         if len(payload) < len(others):
@@ -87,15 +92,21 @@ class Records:
         kind = bytes(payload[:1])
         if kind not in (_JOINT, _ALONE):
             raise CorruptError(
-                f"a payload begins with {kind!r}, not with 0 or 1. The file is damaged"
+                f"a payload begins with {kind!r}, not with 0 or 1. The file is damaged: "
+                "take another copy"
             )
         if kind == _ALONE:
-            sizes = self._sizes
-            return decode_payload(payload[1:], size, sizes.table, sizes.contexts, sizes.block)
+            return self._decode_alone(payload[1:], size, self._sizes)
         layout, rest = read_layout(payload[1:])
         memory = Memory(layout, self._sizes.table, self._sizes.contexts)
         stage = MixedDecoder(memory, Lanes(size, self._loop.lanes))
         return restored(self._loop.decode(rest, size, stage), layout).data
+
+    def _decode_alone(self, payload: memoryview, size: int, sizes: MemorySizes) -> Buffer:
+        with self._loop.timed("coding"):
+            raw = decode_payload(payload, size, sizes.table, sizes.contexts, sizes.block)
+        self._loop.progress(size)
+        return raw
 
     def _joint(self, data: Bytes, layout: Layout, sizes: MemorySizes) -> bytes:
         memory = Memory(layout, sizes.table, sizes.contexts)

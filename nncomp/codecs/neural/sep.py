@@ -30,6 +30,10 @@ _LANE_BYTES = 2048
 _MAX_LANES = 32
 _MAX_SEGMENT = 256
 _SPAN = 48  # bytes that words are looked for in
+# Bytes a row for logits, their gradient, frequencies.
+_ROW = 44 * 256
+# Frequencies that wait for the coder: some 2048 rows at a time.
+_WAITING = 16 << 20
 
 
 class _Optimiser(NamedTuple):
@@ -136,7 +140,9 @@ class _Sep:
         segment = segment or max(1, min(int(params["batch"]) // lanes, _MAX_SEGMENT))
         settled = {**params, "lanes": lanes, "segment": segment}
         if params["memory"]:
-            settled.update(settle_memory(params, memoryview(head).nbytes if complete else None))
+            block = int(params["block"])
+            size = min(memoryview(head).nbytes, block) if complete else block
+            settled.update(settle_memory(params, size))
         _configs(settled)
         return settled
 
@@ -145,34 +151,40 @@ class _Sep:
         return int(params["block"])
 
     def memory(self, params: Params) -> int:
-        """Weights, moments and gradients; a segment's activations; a block, three times.
+        """Weights, moments and gradients; a segment's activations; a block; the memory.
 
-        A weight takes 20 bytes, and those of the largest tensor 20 more while their
-        gradient is made from integer products.
+        Encoding takes no more, though a second memory where the limit has room for it. A
+        weight takes 32 bytes, 12 of them for the copy that an encoder can go back to; those
+        of the largest tensor take 20 more while their gradient is made from integer
+        products. A block is held as 8 bytes for each of its own, and as what it is made of.
         """
         backbone, seb = _configs(params)
         weights = int(params["embedding"]) * seb.symbols + backbone.parameters()
         rows = backbone.lanes * int(params["segment"])
         patches = rows * seb.positions * seb.embedding if params["seb"] else 0
         level = 12 * backbone.ffn + 40 * backbone.width
-        activations = rows * (backbone.levels * level + 28 * 256) + 20 * patches
+        activations = rows * (backbone.levels * level + _ROW) + 20 * patches
         if backbone.mask:
             pairs = backbone.lanes * int(params["tokens"]) ** 2
             activations += 16 * (rows * backbone.width + pairs)
         context = 8 * backbone.lanes * (max(seb.context, _SPAN) + 1)
-        learning = 20 * (weights + backbone.largest)
-        memory = memory_of(params) if params["memory"] else 0
-        return learning + activations + context + 11 * int(params["block"]) + memory
+        learning = 32 * weights + 20 * backbone.largest
+        network = _WAITING + learning + activations + context
+        if params["memory"]:
+            return network + 16 * int(params["block"]) + memory_of(params)
+        return network + 11 * int(params["block"])
 
     def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
         """Code block after block with one network that goes on learning."""
         from nncomp.codecs.neural.loop import granted
 
         loop: Loop | None = None
+        limit = context.memory_limit
+        beside = limit is None or limit >= self.memory(params) + memory_of(params)
         for raw in rechunk(chunks, int(params["block"])):
             with granted(context):
                 loop = loop or _loop(params, context)
-                payload = _records(loop, params).encode(raw)
+                payload = _records(loop, params, beside).encode(raw)
             yield Block(len(raw), payload, raw)
         if loop is not None:
             context.notice(loop.shares("mixer and coder, beside it"))
@@ -245,13 +257,12 @@ def _configs(params: Params) -> tuple[PacConfig, SepConfig]:
     return backbone, seb
 
 
-def _records(loop: Loop, params: Params) -> Records:
+def _records(loop: Loop, params: Params, beside: bool = True) -> Records:
     """How records are coded."""
     from nncomp.codecs.neural.records import MemorySizes, Records
 
-    return Records(
-        loop, MemorySizes(*sizes_of(params), int(params["block"])) if params["memory"] else None
-    )
+    sizes = MemorySizes(*sizes_of(params), int(params["block"]))
+    return Records(loop, sizes if params["memory"] else None, beside)
 
 
 def _loop(params: Params, context: Context) -> Loop:

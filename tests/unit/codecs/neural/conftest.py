@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from nncomp.codecs.base import resolve_params
+from nncomp.codecs.base import Block, Context, resolve_params
+from nncomp.codecs.neural import records
 from nncomp.codecs.neural.sep import SEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nncomp.codecs.base import Value
+    from nncomp.codecs.base import Params, Value
 
 SMALL: dict[str, Value] = {
     "lanes": 3,
@@ -58,6 +59,46 @@ def method() -> Callable[..., str]:
         return "sep:" + ",".join(f"{p.name}={p.format(full[p.name])}" for p in SEP.params)
 
     return text
+
+
+class Joint:
+    """`sep` with a memory, as the container uses it."""
+
+    @staticmethod
+    def params(**changes: Value) -> dict[str, Value]:
+        """Of a small network and a small memory, some of them changed."""
+        return _params(
+            **{"memory": True, "table": 1 << 18, "contexts": 5, "segment": 16, **changes}
+        )
+
+    @staticmethod
+    def encode(data: bytes, params: Params, context: Context | None = None) -> list[Block]:
+        """What a decoder gets."""
+        blocks = SEP.encode([data], params, context or Context())
+        return [Block(b.raw_size, b.payload, None if b.payload else b.raw) for b in blocks]
+
+    @staticmethod
+    def decode(blocks: list[Block], params: Params, context: Context | None = None) -> bytes:
+        """All records."""
+        return b"".join(map(bytes, SEP.decode(blocks, params, context or Context())))
+
+    def kinds(self, data: bytes, params: Params) -> list[int | None]:
+        """What the records are that come back: of kind 0 or 1, or stored."""
+        blocks = self.encode(data, params)
+        assert self.decode(blocks, params) == data
+        return [bytes(b.payload)[0] if b.payload is not None else None for b in blocks]
+
+
+@pytest.fixture(scope="session")
+def joint() -> Joint:
+    """See there."""
+    return Joint()
+
+
+@pytest.fixture
+def never_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No record is coded by the memory alone."""
+    monkeypatch.setattr(records, "_alone", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,14 +1,15 @@
-"""Every truncation and every flipped bit of one small archive of `sep`."""
+"""Every truncation and every flipped bit of small archives of `sep`."""
 
 from __future__ import annotations
 
 import io
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import nncomp
+from nncomp.codecs.neural import records
 from nncomp.errors import NncompError, TruncatedError
 
 if TYPE_CHECKING:
@@ -17,14 +18,33 @@ if TYPE_CHECKING:
 CONTENT = b"abcabcabcab" * 12
 
 
-@pytest.fixture(scope="module")
-def archive(method: Callable[..., str]) -> bytes:
-    """About 180 bytes, of which a third is the payload."""
-    text = method(lanes=4, context=4, tokens=1, levels=1, ffn=16, std=0.3, lr=0.3)
-    data = nncomp.compress(CONTENT, text)
+KINDS: dict[str, dict[str, Any]] = {
+    "network alone": {"lanes": 4, "lr": 0.3, "segment": 4, "memory": False},
+    "network and memory": {"lanes": 2, "lr": 0.003},
+    "memory alone": {"lanes": 4, "lr": 1.0},
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def archive(request: pytest.FixtureRequest, method: Callable[..., str]) -> bytes:
+    """About 180 bytes, of which a third or less is the payload."""
+    changes = {
+        "memory": True,
+        "table": 1 << 18,
+        "contexts": 2,
+        "segment": 32,
+        **KINDS[request.param],
+    }
+    text = method(context=4, tokens=1, levels=1, ffn=16, std=0.3, **changes)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "network and memory":
+            patch.setattr(records, "_alone", lambda *_: None)
+        data = nncomp.compress(CONTENT, text)
     (info,) = nncomp.inspect(io.BytesIO(data))
     assert info.codec == "sep"
     assert nncomp.decompress(data) == CONTENT
+    kind = {"network and memory": b"\x00\x00", "memory alone": b"\x01\x00"}
+    assert kind.get(request.param, b"") in data
     return data
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nncomp.codecs.base import Block, Context
 from nncomp.codecs.neural import loop as loop_module
-from nncomp.codecs.neural import records, sections, sep
+from nncomp.codecs.neural import records, sections, sep, stage
 from nncomp.codecs.neural.loop import Training, choose_device, granted
 from nncomp.codecs.neural.sep import SEP
 from nncomp.coding import jit
@@ -126,9 +126,9 @@ def test_chunks_do_not_matter(params: Params) -> None:
 def test_the_loop_codes_at_the_models_price(params: Params, monkeypatch: Any) -> None:
     """The payload's size is the code length of the rows handed to the coder, and 16 bytes."""
     bits = 0.0
-    stage = records.StageEncoder
+    encoder = records.StageEncoder
 
-    class Listening(stage):  # type: ignore[valid-type, misc]  # a class chosen at run time
+    class Listening(encoder):  # type: ignore[valid-type, misc]  # a class chosen at run time
         def encode(self, rows: Any, symbols: Any) -> None:
             nonlocal bits
             chosen = rows[np.arange(len(symbols)), symbols]
@@ -155,6 +155,26 @@ def test_nothing_is_learned_from_what_is_not_coded(params: Params, monkeypatch: 
     (gradient,) = gradients
     learned = gradient.abs().amax(dim=2) > 0
     assert learned.tolist() == [[True, True, True], [True, True, False], [True, True, False]]
+
+
+@pytest.mark.parametrize("changes", [{}, {"mixing": "lane", "optimiser": "nncp"}], ids=str)
+def test_what_was_learned_can_be_forgotten(changes: dict[str, Any], params: Params) -> None:
+    """Weights, their integers, moments and the learning rate: all as they were."""
+    full = params(decay=100, final=0.1, **changes)
+    loop = sep._loop(full, Context())
+
+    def encode_with(data: bytes) -> bytes:
+        return loop.encode(np.frombuffer(data, np.uint8), stage.StageEncoder())
+
+    encode_with(TEXT[:300])
+    before = loop.learned()
+    second = encode_with(TEXT[300:700])
+    assert any(not torch.equal(a, b) for a, b in zip(before, loop.learned(), strict=True))
+    loop.forget(before)
+    assert all(torch.equal(a, b) for a, b in zip(before, loop.learned(), strict=True))
+    encode_with(noise(500))
+    loop.forget(before)
+    assert encode_with(TEXT[300:700]) == second
 
 
 # ---------------------------------------------------------------- what the context grants

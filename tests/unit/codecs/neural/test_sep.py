@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import nncomp
-from nncomp.codecs.base import pack_params, resolve_params, unpack_params
+from nncomp.codecs.base import Block, Context, pack_params, resolve_params, unpack_params
 from nncomp.codecs.neural import sep
 from nncomp.codecs.neural.sep import SEP
 from nncomp.container.layout import Header
@@ -90,6 +90,29 @@ def test_the_number_of_lanes_follows_the_size(params: Params) -> None:
     assert SEP.settle(params(lanes=7), bytes(10**6), True)["lanes"] == 7
 
 
+def test_with_a_memory_there_is_one_lane_unless_asked_for(params: Params) -> None:
+    def settled(**changes: Any) -> tuple[Any, ...]:
+        full = params(**{"memory": True, "batch": 96, "segment": 0, **changes})
+        full = SEP.settle(full, bytes(10**6), True)
+        return full["lanes"], full["segment"]
+
+    assert settled(lanes=0) == (1, 96)
+    assert settled(lanes=0, memory=False) == (32, 3)
+    assert settled(lanes=4) == (4, 24)
+    assert settled(lanes=1000) == (1000, 1)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_no_larger_table_than_a_record_can_fill(complete: bool, params: Params) -> None:
+    def table(size: int, block: int) -> int:
+        full = params(memory=True, lanes=1, table=1 << 30, block=block)
+        return int(SEP.settle(full, bytes(size), complete)["table"])
+
+    assert table(1 << 20, 1 << 16) == 1 << 25  # 512 bytes a byte
+    assert table(1 << 20, 1 << 24) == (1 << 29 if complete else 1 << 30)
+    assert table(1000, 1 << 20) == (1 << 18 if complete else 1 << 29)
+
+
 def test_stored_parameters_are_read_back(params: Params) -> None:
     full = params(lanes=2)
     assert unpack_params(SEP, pack_params(SEP, full)) == full
@@ -157,9 +180,46 @@ def test_a_header_that_asks_for_terabytes(memory: int, params: Params) -> None:
         nncomp.decompress(archive_of(full, memory))
 
 
-def test_a_header_with_no_lanes(params: Params) -> None:
+@pytest.mark.parametrize("memory", [True, False])
+@pytest.mark.parametrize("name", ["lanes", "segment"])
+def test_a_header_with_no_lanes_or_steps(name: str, memory: bool, params: Params) -> None:
     with pytest.raises(CorruptError):
-        nncomp.decompress(archive_of(params(lanes=0), 1))
+        nncomp.decompress(archive_of(params(**{name: 0, "memory": memory}), 1))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"contexts": 0},
+        {"contexts": 25},
+        {"table": 0},
+        {"table": (1 << 18) - 1},
+        {"table": (16 << 30) + 1},
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("nothing_built")
+def test_a_header_with_a_memory_that_cannot_be(changes: dict[str, Any], params: Params) -> None:
+    with pytest.raises(CorruptError, match="parameters are not valid"):
+        nncomp.decompress(archive_of(params(memory=True, **changes), 1))
+
+
+@pytest.mark.parametrize("stated", [1, 1 << 20, 1 << 50])
+@pytest.mark.usefixtures("nothing_built")
+def test_a_header_with_a_memory_beyond_the_limit(stated: int, params: Params) -> None:
+    archive = archive_of(params(memory=True, table=16 << 30), stated)
+    with pytest.raises(LimitError, match="bytes of memory"):
+        nncomp.decompress(archive, memory_limit=1 << 30)
+
+
+def test_a_header_with_an_odd_table(params: Params) -> None:
+    """No encoder writes it; what it means is the power of two below."""
+    full = params(memory=True, lanes=1, contexts=3, table=1 << 18)
+    (block,) = SEP.encode([TEXT], full, Context())
+    assert block.payload is not None
+    odd = {**full, "table": (1 << 19) - 1}
+    (raw,) = SEP.decode([Block(len(TEXT), block.payload)], odd, Context())
+    assert bytes(raw) == TEXT
 
 
 def test_a_payload_of_zeros(params: Params) -> None:
@@ -217,19 +277,21 @@ def peak():
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
-def both_ways(params, size):
-    data = bytes(i * i % 251 for i in range(size))
-    for block in list(SEP.encode([data], params, Context())):
+def both_ways(params, size, limit):
+    data = bytes(i * i * i % 65521 % 256 for i in range(size))
+    for block in list(SEP.encode([data], params, Context(memory_limit=limit))):
         given = Block(block.raw_size, block.payload, None if block.payload else block.raw)
         assert b"".join(SEP.decode([given], params, Context())) == data
 
-tiny, large, size = json.load(sys.stdin)
-both_ways(tiny, 30)
+tiny, large, size, limit = json.load(sys.stdin)
+both_ways(tiny, 30, None)
 before = peak()
-both_ways(large, size)
+both_ways(large, size, limit)
 print(peak() - before)
 """
 _PROGRAM = 24 << 20  # buffers of the libraries, that the tiny network did not need
+_TINY = {"seb": False, "segment": 256, "tokens": 1, "levels": 1, "embedding": 1, "ffn": 1}
+_MEMORY = {"memory": True, "contexts": 3, "table": 1 << 20}
 LARGE: dict[str, tuple[dict[str, Any], int]] = {
     "weights": ({"lanes": 1, "embedding": 128, "tokens": 4, "ffn": 8192, "levels": 1}, 8),
     "weights by lane": (
@@ -242,19 +304,26 @@ LARGE: dict[str, tuple[dict[str, Any], int]] = {
         8 * 128,
     ),
     "levels": ({"lanes": 16, "segment": 64, "tokens": 16, "ffn": 512, "levels": 5}, 16 * 64),
+    "rows that wait": (
+        {"lanes": 64, "segment": 256, "tokens": 1, "levels": 1, "embedding": 1, **_MEMORY},
+        8 * 64 * 256,
+    ),
+    "memory": ({**_TINY, **_MEMORY, "lanes": 1, "contexts": 24, "table": 1 << 27}, 40_000),
 }
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to measure by")
 @pytest.mark.parametrize("name", LARGE)
 def test_peak_memory_is_within_what_is_stated(name: str, params: Params) -> None:
+    """The encoder gets just this as its limit."""
     changes, size = LARGE[name]
-    large = params(**{"direct": 3, "block": 1 << 16, **changes})
+    large = params(**{"direct": 3, "block": 1 << 18, **changes})
     stated = SEP.memory(large)
     assert stated > 60 << 20  # or it would not be seen beside the program itself
+    tiny = params(mixing=large["mixing"], memory=large["memory"], table=1 << 18)
     process = subprocess.run(
         [sys.executable, "-c", _MEASURE],
-        input=json.dumps([params(mixing=large["mixing"]), large, size]),
+        input=json.dumps([tiny, large, size, stated]),
         capture_output=True,
         text=True,
         check=True,
