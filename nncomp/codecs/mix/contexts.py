@@ -39,7 +39,7 @@ def byte_back(h: Array, buf: Array, back: int) -> int:
 
 @inline
 def text_contexts(h: Array, buf: Array, indirect: Array, ctx: Array) -> None:
-    """Orders, words, columns: 20 contexts, the most useful first."""
+    """Orders, words, columns: 15 contexts, the most useful first."""
     c4, c8 = h[C4], h[C8]
     c1 = c4 & 0xFF
     ctx[0] = c1
@@ -47,21 +47,16 @@ def text_contexts(h: Array, buf: Array, indirect: Array, ctx: Array) -> None:
     ctx[2] = c4 & 0xFFFFFF
     ctx[3] = c4
     ctx[4] = hashed(h[WORD], c1)
-    ctx[5] = hashed(c4, c8 & 0xFFFF)
-    ctx[6] = 0
-    ctx[7] = hashed(h[WORD], h[WORD1])
-    ctx[8] = c4 & 0xFFFF00
-    ctx[9] = hashed(h[CLASSES] & 0xFFFFFFFF, c1)
-    ctx[10] = hashed(c4, c8 & 0xFF)
-    ctx[11] = hashed(h[ABOVE], c1)
-    ctx[12] = hashed(indirect[256 + (c4 & 0xFFFF)] & 0xFFFFFF, c1)
-    ctx[13] = hashed(indirect[c1] & 0xFFFF, c1)
-    ctx[14] = c4 & 0xF0F0FF
-    ctx[15] = hashed(h[BRACKET] | h[FIRST] << 8, c4 & 0xFFFF)
-    ctx[16] = hashed(h[WORD], h[WORD2])
-    ctx[17] = hashed(h[WORD], h[FIRST] | c1 << 8)
-    ctx[18] = hashed(hashed(h[WORD], h[WORD1]), h[WORD2])
-    ctx[19] = hashed(min(h[AT] - h[LINE], 255) | h[ABOVE] << 8, h[CLASSES] & 0x1FF)
+    ctx[5] = hashed(h[WORD], h[WORD1])
+    ctx[6] = hashed(h[CLASSES] & 0xFFFFFFFF, c1)
+    ctx[7] = hashed(min(h[AT] - h[LINE], 255) | h[ABOVE] << 8, h[CLASSES] & 0x1FF)
+    ctx[8] = hashed(c4, c8 & 0xFFFF)
+    ctx[9] = hashed(indirect[c1] & 0xFFFF, c1)
+    ctx[10] = c4 & 0xFFFF00
+    ctx[11] = hashed(h[BRACKET] | h[FIRST] << 8, c4 & 0xFFFF)
+    ctx[12] = hashed(h[WORD], h[FIRST] | c1 << 8)
+    ctx[13] = c4 & 0xF0F0FF
+    ctx[14] = hashed(h[WORD], h[WORD2])
     h[SELECT] = h[CLASSES] & 0xFF
     h[SELECT + 1] = c1
     h[SELECT + 2] = c4 >> 8 & 0xFF
