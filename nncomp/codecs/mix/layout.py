@@ -1,10 +1,10 @@
-"""How a block is looked at: as text, as records, as numbers; told in the payload.
+"""How a block is looked at: as text, records or numbers, or hardly; told in the payload.
 
 A payload begins with a byte: the kind in bits 0 and 1, and in bit 7 whether the bytes of
 elements stand reversed, the most significant one first, so that they are met in the order
-of their weight. Text ends there. Records and numbers go on with u8 the size of an element,
-u16 bytes in a row, and numbers with u16 bytes to the plane before (0: none, for both); all
-little endian.
+of their weight. Text ends there, and so does what the lean predictor coded. Records and
+numbers go on with u8 the size of an element, u16 bytes in a row, and numbers with u16 bytes
+to the plane before (0: none, for both); all little endian.
 """
 
 from __future__ import annotations
@@ -16,16 +16,32 @@ from numpy.typing import NDArray
 
 from nncomp.errors import CorruptError
 
-__all__ = ["KINDS", "NUMBERS", "RECORDS", "TEXT", "Layout", "arranged", "read_layout", "restored"]
+__all__ = [
+    "KINDS",
+    "LEAN",
+    "NUMBERS",
+    "RECORDS",
+    "TEXT",
+    "Layout",
+    "arranged",
+    "read_layout",
+    "restored",
+]
 
 Array = NDArray[Any]
 
-TEXT, RECORDS, NUMBERS = range(3)
+TEXT, RECORDS, NUMBERS, LEAN = range(4)
 
-KINDS = {TEXT: 15, RECORDS: 24, NUMBERS: 20}
+KINDS = {TEXT: 15, RECORDS: 24, NUMBERS: 20, LEAN: 5}
 """How many contexts a kind has."""
 
-_FIELDS = {TEXT: struct.Struct("<"), RECORDS: struct.Struct("<BH"), NUMBERS: struct.Struct("<BHH")}
+_NONE = struct.Struct("<")
+_FIELDS = {
+    TEXT: _NONE,
+    RECORDS: struct.Struct("<BH"),
+    NUMBERS: struct.Struct("<BHH"),
+    LEAN: _NONE,
+}
 _NAMES = ("element", "row", "plane")
 _REVERSED = 0x80
 _ELEMENT_MAX = 8
@@ -35,7 +51,7 @@ class Layout(NamedTuple):
     """What a block is taken for.
 
     Attributes:
-        kind: `TEXT`, `RECORDS` or `NUMBERS`.
+        kind: `TEXT`, `RECORDS`, `NUMBERS` or `LEAN`.
         element: Bytes of an element, or from a pixel to the next.
         row: Bytes of a row; at least 1 for records, 0 for sound.
         plane: Bytes back to the same place in another colour, or 0.
@@ -55,9 +71,10 @@ class Layout(NamedTuple):
 
     def pack(self) -> bytes:
         """The beginning of a payload."""
-        values = (self.element, self.row, self.plane)[: 1 + self.kind if self.kind else 0]
+        fields = _FIELDS[self.kind]
+        values = (self.element, self.row, self.plane)[: len(fields.format) - 1]
         first = self.kind | (_REVERSED if self.reverse else 0)
-        return bytes([first]) + _FIELDS[self.kind].pack(*values)
+        return bytes([first]) + fields.pack(*values)
 
 
 def read_layout(payload: memoryview) -> tuple[Layout, memoryview]:
