@@ -15,6 +15,7 @@ from nncomp.codecs.mix.past import (
     CLASSES,
     ELEMENT,
     FIRST,
+    LETTERS,
     LINE,
     ROW,
     SELECT,
@@ -25,7 +26,7 @@ from nncomp.codecs.mix.past import (
 from nncomp.codecs.mix.slots import hashed
 from nncomp.coding.jit import bare_inline as inline
 
-__all__ = ["byte_back", "record_contexts", "text_contexts"]
+__all__ = ["byte_back", "letter_contexts", "record_contexts", "text_contexts"]
 
 Array = NDArray[Any]
 
@@ -60,6 +61,18 @@ def text_contexts(h: Array, buf: Array, indirect: Array, ctx: Array) -> None:
     h[SELECT] = h[CLASSES] & 0xFF
     h[SELECT + 1] = c1
     h[SELECT + 2] = c4 >> 8 & 0xFF
+
+
+@inline
+def letter_contexts(h: Array, ctx: Array) -> None:
+    """Orders up to 24 of letters that two bits tell apart, as in DNA: 13 contexts."""
+    letters = (h[LETTERS] << 2 | h[C4] >> 1 & 3) & 0xFFFFFFFFFFFF
+    h[LETTERS] = letters
+    for i, order in enumerate((2, 3, 4, 6, 8, 11, 12, 14, 16, 18, 20, 24, 9)):
+        ctx[i] = letters & (1 << 2 * order) - 1
+    h[SELECT] = letters & 0xFF
+    h[SELECT + 1] = h[C4] & 0xFF
+    h[SELECT + 2] = letters >> 4 & 0xFF
 
 
 @inline

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.codecs.mix import history
-from nncomp.codecs.mix.contexts import record_contexts, text_contexts
+from nncomp.codecs.mix.contexts import letter_contexts, record_contexts, text_contexts
 from nncomp.codecs.mix.counters import ask_counters, counters, find_counters
-from nncomp.codecs.mix.layout import NUMBERS, RECORDS, TEXT, Layout
+from nncomp.codecs.mix.layout import LETTERS, NUMBERS, RECORDS, TEXT, Layout
 from nncomp.codecs.mix.maps import ask_refine, learn, refine, refine_learn, refinements
 from nncomp.codecs.mix.match import (
     LENGTHS,
@@ -62,9 +62,9 @@ Array = NDArray[Any]
 _MAPS = 9  # of the histories of a context: by the run, and the bit that it expects
 _OTHERS = 2 * MATCHES + 1 + PREDICTORS
 _COUNTED = 5  # contexts that have counters, too
-_COUNT = 127
+_COUNT = 1023
 _PLACES = 20  # log2 of the places of a match
-_STATE_LIMIT = 255
+_STATE_LIMIT = 1023
 
 # Fields of `now`.
 _PARTIAL, _DONE, _NODE, _REFINED, _REFINED2, _BIT, LANE, _CODED, _NETWORK = range(9)
@@ -201,6 +201,8 @@ def begin_byte(m: Predictor) -> None:
         text_contexts(h, m.buf, m.indirect, m.contexts)
     elif h[KIND] == RECORDS:
         record_contexts(h, m.buf, m.indirect, m.contexts)
+    elif h[KIND] == LETTERS:
+        letter_contexts(h, m.contexts)
     else:
         numeric_contexts(h, m.buf, m.numeric, m.contexts)
     find_matches(h, m.buf, m.places)
