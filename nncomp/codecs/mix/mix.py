@@ -32,19 +32,19 @@ _TABLE_PER_BYTE = _LINE_BYTES * CONTEXTS // 3
 _FIXED = 48 * _MIB
 
 _PARAMS = (
-    Param("contexts", "int", CONTEXTS, 1, CONTEXTS, help="the most contexts in use"),
+    Param("contexts", "int", CONTEXTS, 1, CONTEXTS, help="the most contexts in use; up to 5: lean"),
     Param("table", "size", 128 * _MIB, TABLE_MIN, 16 << 30, help="memory of contexts"),
     Param("block", "size", 32 * _MIB, 64 << 10, 1 << 30, help="size of the records, coded alone"),
 )
 
-# From fast to small: more contexts, more memory.
+# From fast to small: more contexts, more memory. The first is the lean predictor's.
 _LEVELS: Mapping[int, Params] = MappingProxyType(
     {
         1: {"contexts": 5, "table": 32 * _MIB},
-        2: {"contexts": 7, "table": 64 * _MIB},
-        3: {"contexts": 9, "table": 64 * _MIB},
-        4: {"contexts": 12, "table": 64 * _MIB},
-        5: {"contexts": 16, "table": 128 * _MIB},
+        2: {"contexts": 6, "table": 32 * _MIB},
+        3: {"contexts": 8, "table": 64 * _MIB},
+        4: {"contexts": 10, "table": 64 * _MIB},
+        5: {"contexts": 12, "table": 64 * _MIB},
         6: {},
         7: {"table": 256 * _MIB},
         8: {"table": 512 * _MIB, "block": 128 * _MIB},

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from nncomp.codecs.mix.coder import decode_block, encode_block
 from nncomp.codecs.mix.detect import find_layout
-from nncomp.codecs.mix.layout import NUMBERS, UNDONE, Layout, read_layout
+from nncomp.codecs.mix.layout import KINDS, LEAN, NUMBERS, UNDONE, Layout, read_layout
 from nncomp.coding.png.parts import Parts, put_together, take_apart
 from nncomp.coding.varint import Text, pack_varint, unpack_varint
 from nncomp.errors import CorruptError
@@ -44,12 +44,14 @@ def encode_payload(raw: bytes, table: int, contexts: int, most: int) -> bytes | 
         contexts: The most contexts in use.
         most: The most bytes of content.
     """
+    data = np.frombuffer(raw, np.uint8)
+    if contexts <= KINDS[LEAN]:
+        return encode_block(data, Layout(LEAN), table, contexts)
     parts = take_apart(raw, most)
     if parts is not None and len(parts.recipe) <= most:
         payload = _encode_parts(parts, table, contexts)
         if payload is not None and len(payload) < len(raw):
             return payload
-    data = np.frombuffer(raw, np.uint8)
     return encode_block(data, find_layout(data), table, contexts)
 
 

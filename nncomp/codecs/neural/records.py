@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.codecs.mix.detect import find_layout
-from nncomp.codecs.mix.layout import arranged, read_layout, restored
+from nncomp.codecs.mix.layout import LEAN, arranged, read_layout, restored
 from nncomp.codecs.mix.payload import decode_payload, encode_payload
 from nncomp.codecs.neural.lanes import Layout as Lanes
 from nncomp.codecs.neural.memory import Memory, MixedDecoder, MixedEncoder
@@ -98,6 +98,8 @@ class Records:
         if kind == _ALONE:
             return self._decode_alone(payload[1:], size, self._sizes)
         layout, rest = read_layout(payload[1:])
+        if layout.kind == LEAN:
+            raise CorruptError(f"{layout} is not for networks. The file is damaged")
         memory = Memory(layout, self._sizes.table, self._sizes.contexts)
         stage = MixedDecoder(memory, Lanes(size, self._loop.lanes))
         return restored(self._loop.decode(rest, size, stage), layout).data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -161,6 +162,23 @@ def test_no_more_is_read_than_what_decides(pipe: type) -> None:
         stream = io.BytesIO(content)
         choose(StreamSource(stream, announced), None, Context())
         assert stream.tell() <= most
+
+
+def test_a_long_stream_takes_bounded_memory(pipe: type) -> None:
+    class Zeros(pipe):
+        left = 300 * MIB
+
+        def readinto(self, target) -> int:
+            size = min(len(target), self.left)
+            target[:size] = bytes(size)
+            self.left -= size
+            return size
+
+    tracemalloc.start()
+    nncomp.compress_stream(Zeros(), pipe())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 160 * MIB  # what is looked at, in pieces and in one; then records of 4 MiB
 
 
 # --- by memory
