@@ -3,8 +3,8 @@
 A decoder of few lanes computes row after row, each when the byte before it is known. Torch
 takes longer to start the operations of such a row than to do them. So a model can write its
 forward pass down as a list of operations on one vector of numbers, its arena; `run` goes
-through the list. Every operation is done by the kernel that also does it
-for whole segments, or in the same order, so that the bits are the same.
+through the list. Every operation is done by the kernel that also does it for whole segments,
+or in the same order, so that the bits are the same.
 
     EMBED      dst, back, count, width, table, turned
     WORDS      dst, count, width, table

@@ -1,18 +1,25 @@
 """Runs the kernels of `mix` with checked indices; run by `test_bounds.py`.
 
 Every layout that a payload can announce, sensible or not, on content and on payloads of
-chance. Exit code 1 if a kernel reaches outside of its memory.
+chance, alone and in lanes beside a network. Exit code 1 if a kernel reaches outside of its
+memory.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nncomp.codecs.mix.coder import decode_block, encode_block
 from nncomp.codecs.mix.layout import NUMBERS, RECORDS, TEXT, Layout
+from nncomp.codecs.neural.lanes import Layout as Lanes
+from nncomp.codecs.neural.memory import Memory, MixedDecoder, MixedEncoder
 from nncomp.errors import CorruptError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ROUNDS = 1500
 TABLE = 12  # log2 of its lines
@@ -23,18 +30,41 @@ def main() -> None:
     for _ in range(ROUNDS):
         layout = any_layout(random)
         size = int(random.choice([1, 2, 7, 300, 1500]))
-        if random.integers(2):
-            content = random.integers(0, random.integers(1, 256), size, np.uint8)
-            what, job = "encoding", (encode_block, content, layout, TABLE, 24)
-        else:
-            payload = random.integers(0, 256, random.integers(1, 400), np.uint8)
-            what, job = "decoding", (decode_block, payload, size, layout, TABLE, 24)
+        content = random.integers(0, random.integers(1, 256), size, np.uint8)
+        payload = random.integers(0, 256, random.integers(1, 400), np.uint8)
+        lanes = Lanes(size, int(random.integers(1, 10)))
+        what, *job = [
+            ("encoding", encode_block, content, layout, TABLE, 24),
+            ("decoding", decode_block, payload, size, layout, TABLE, 24),
+            ("encoding in lanes", encode_lanes, content, layout, lanes),
+            ("decoding in lanes", decode_lanes, payload, layout, lanes),
+        ][random.integers(4)]
         try:
             job[0](*job[1:])
         except CorruptError:
             pass  # what else should come of chance
         except IndexError as error:
             sys.exit(f"{what} {size} bytes as {layout}: {error}")
+
+
+def frequencies(size: int) -> NDArray[np.int32]:
+    """What a network that knows nothing says."""
+    return np.full((size, 256), 1 << 16, np.int32)
+
+
+def encode_lanes(content: NDArray[np.uint8], layout: Layout, lanes: Lanes) -> None:
+    """Code as a neural codec does."""
+    stage = MixedEncoder(Memory(layout, TABLE, 24), lanes)
+    stage.encode(frequencies(lanes.size), content)
+    stage.finish()
+
+
+def decode_lanes(payload: NDArray[np.uint8], layout: Layout, lanes: Lanes) -> None:
+    """Decode as a neural codec does."""
+    stage = MixedDecoder(Memory(layout, TABLE, 24), lanes)
+    stage.begin(payload.data)
+    stage.decode(frequencies(lanes.size))
+    stage.finish()
 
 
 def any_layout(random: np.random.Generator) -> Layout:

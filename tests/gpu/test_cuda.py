@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncomp
+from nncomp.codecs.neural import records
 from nncomp.exact import products, reference
 
 pytestmark = [
@@ -102,12 +103,23 @@ METHODS = {
 }
 
 
+MEMORY = {
+    "network alone": "memory=off",
+    "with a memory": "memory=on,contexts=5,table=256K",
+}
+
+
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("memory", MEMORY)
 @pytest.mark.parametrize("size", [100, len(TEXT)])
-def test_archives_go_both_ways(name: str, size: int) -> None:
-    content = TEXT[:size]
-    on_cpu = nncomp.compress(content, METHODS[name], device="cpu")
-    on_gpu = nncomp.compress(content, METHODS[name], device="cuda")
+def test_archives_go_both_ways(
+    name: str, memory: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a memory, by both together even where the memory alone would take less."""
+    monkeypatch.setattr(records, "_alone", lambda *_: None)
+    content, method = TEXT[:size], f"{METHODS[name]},{MEMORY[memory]}"
+    on_cpu = nncomp.compress(content, method, device="cpu")
+    on_gpu = nncomp.compress(content, method, device="cuda")
     assert on_gpu == on_cpu
     assert nncomp.decompress(on_gpu, device="cpu") == content
     assert nncomp.decompress(on_cpu, device="cuda") == content

@@ -1,7 +1,8 @@
 """The `sep` codec: SEP's semantics-enhancement block and PAC, learned online.
 
 Nothing of the network is stored. Encoder and decoder start from the same weights and
-learn from the same bytes, in exact arithmetic, so that they stay the same.
+learn from the same bytes, in exact arithmetic, so that they stay the same. By default the
+network codes together with the memory of contexts of `mix`; see FORMAT.md.
 """
 
 from __future__ import annotations
