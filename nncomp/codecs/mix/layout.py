@@ -1,7 +1,8 @@
 """How a block is looked at: as text, as records, as numbers; told in the payload.
 
-A payload begins with a byte: the kind in bits 0 and 1, and in bit 7 whether the bytes of
-elements stand reversed, the most significant one first, so that they are met in the order
+A payload begins with a byte: the kind in bits 0 and 1 (the fourth one is no layout: see
+`payload.py`), in bit 6 whether samples of numbers are narrow, and in bit 7 whether the bytes
+of elements stand reversed, the most significant one first, so that they are met in the order
 of their weight. Text ends there. Records and numbers go on with u8 the size of an element,
 u16 bytes in a row, and numbers with u16 bytes to the plane before (0: none, for both); all
 little endian.
@@ -16,18 +17,28 @@ from numpy.typing import NDArray
 
 from nncomp.errors import CorruptError
 
-__all__ = ["KINDS", "NUMBERS", "RECORDS", "TEXT", "Layout", "arranged", "read_layout", "restored"]
+__all__ = [
+    "KINDS",
+    "NUMBERS",
+    "RECORDS",
+    "TEXT",
+    "UNDONE",
+    "Layout",
+    "arranged",
+    "read_layout",
+    "restored",
+]
 
 Array = NDArray[Any]
 
-TEXT, RECORDS, NUMBERS = range(3)
+TEXT, RECORDS, NUMBERS, UNDONE = range(4)
 
 KINDS = {TEXT: 20, RECORDS: 24, NUMBERS: 20}
 """How many contexts a kind has."""
 
 _FIELDS = {TEXT: struct.Struct("<"), RECORDS: struct.Struct("<BH"), NUMBERS: struct.Struct("<BHH")}
 _NAMES = ("element", "row", "plane")
-_REVERSED = 0x80
+_REVERSED, _NARROW = 0x80, 0x40
 _ELEMENT_MAX = 8
 
 
@@ -40,6 +51,7 @@ class Layout(NamedTuple):
         row: Bytes of a row; at least 1 for records, 0 for sound.
         plane: Bytes back to the same place in another colour, or 0.
         reverse: Whether the bytes of elements are reversed.
+        narrow: Whether samples have one byte although elements have an even number.
     """
 
     kind: int = TEXT
@@ -47,16 +59,18 @@ class Layout(NamedTuple):
     row: int = 1
     plane: int = 0
     reverse: bool = False
+    narrow: bool = False
 
     @property
     def sample(self) -> int:
         """Bytes of a sample of numbers."""
-        return 2 if self.kind == NUMBERS and self.element % 2 == 0 else 1
+        wide = self.kind == NUMBERS and self.element % 2 == 0 and not self.narrow
+        return 2 if wide else 1
 
     def pack(self) -> bytes:
         """The beginning of a payload."""
         values = (self.element, self.row, self.plane)[: 1 + self.kind if self.kind else 0]
-        first = self.kind | (_REVERSED if self.reverse else 0)
+        first = self.kind | (_REVERSED if self.reverse else 0) | (_NARROW if self.narrow else 0)
         return bytes([first]) + _FIELDS[self.kind].pack(*values)
 
 
@@ -66,13 +80,14 @@ def read_layout(payload: memoryview) -> tuple[Layout, memoryview]:
     Raises:
         CorruptError: There is none, or one that no encoder writes.
     """
-    kind = payload[0] & ~_REVERSED if len(payload) else -1
+    kind = payload[0] & ~(_REVERSED | _NARROW) if len(payload) else -1
     if kind not in _FIELDS or len(payload) <= _FIELDS[kind].size:
         raise CorruptError("a payload begins with no layout. The file is damaged")
     fields = _FIELDS[kind]
     told = fields.unpack_from(payload, 1)
     layout = Layout(kind)._replace(**dict(zip(_NAMES, told, strict=False)))
-    layout = layout._replace(reverse=payload[0] >= _REVERSED)
+    reverse, narrow = payload[0] >= _REVERSED, bool(payload[0] & _NARROW)
+    layout = layout._replace(reverse=reverse, narrow=narrow)
     if not 1 <= layout.element <= _ELEMENT_MAX or (kind == RECORDS and not layout.row):
         raise CorruptError(f"{layout} is not possible. The file is damaged")
     return layout, payload[1 + fields.size :]
