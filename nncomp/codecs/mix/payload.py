@@ -32,7 +32,7 @@ Array = NDArray[Any]
 
 _ROW_MAX = 0xFFFF  # as a layout tells it
 _NUMBERS_MAX = 3 * 10  # bytes of three varints
-_SMALL_TABLE = 14  # log2 of the buckets for a recipe
+_SMALL_TABLE = 14  # log2 of the buckets for a small recipe
 
 
 def encode_payload(raw: bytes, table: int, contexts: int, most: int) -> bytes | None:
@@ -71,7 +71,7 @@ def decode_payload(
         raise CorruptError("the parts of a file are larger than they can be", offset=recipe_at)
     recipe = payload[recipe_at:content_at]
     if coded_size:
-        small = min(table, _SMALL_TABLE)
+        small = _recipe_table(recipe_size, table)
         recipe = memoryview(_decode(recipe, recipe_size, small, contexts).tobytes())
     content = _decode(payload[content_at:], content_size, table, contexts)
     return put_together(content, bytes(recipe), size)
@@ -90,10 +90,15 @@ def _encode_parts(parts: Parts, table: int, contexts: int) -> bytes | None:
     if content is None:
         return None
     recipe = np.frombuffer(parts.recipe, np.uint8)
-    coded = encode_block(recipe, Layout(), min(table, _SMALL_TABLE), contexts)
+    coded = encode_block(recipe, Layout(), _recipe_table(len(recipe), table), contexts)
     sizes = len(parts.content), len(recipe), 0 if coded is None else len(coded)
     head = bytes([UNDONE]) + b"".join(pack_varint(size) for size in sizes)
     return b"".join([head, parts.recipe if coded is None else coded, content])
+
+
+def _recipe_table(size: int, table: int) -> int:
+    """log2 of the buckets for a recipe, of which most are small."""
+    return min(table, max(_SMALL_TABLE, size.bit_length() + 5))
 
 
 def _pixel_layout(header: Header | None) -> Layout | None:
