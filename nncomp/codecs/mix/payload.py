@@ -32,7 +32,7 @@ Array = NDArray[Any]
 
 _ROW_MAX = 0xFFFF  # as a layout tells it
 _NUMBERS_MAX = 3 * 10  # bytes of three varints
-_SMALL_TABLE = 14  # log2 of the buckets for a small recipe
+_SMALL_TABLE = 14  # log2 of the lines for a small recipe
 
 
 def encode_payload(raw: bytes, table: int, contexts: int, most: int) -> bytes | None:
@@ -40,7 +40,7 @@ def encode_payload(raw: bytes, table: int, contexts: int, most: int) -> bytes | 
 
     Args:
         raw: The block.
-        table: log2 of the buckets of the slot table.
+        table: log2 of the lines of the slot table.
         contexts: The most contexts in use.
         most: The most bytes of content.
     """
@@ -97,7 +97,7 @@ def _encode_parts(parts: Parts, table: int, contexts: int) -> bytes | None:
 
 
 def _recipe_table(size: int, table: int) -> int:
-    """log2 of the buckets for a recipe, of which most are small."""
+    """log2 of the lines for a recipe, of which most are small."""
     return min(table, max(_SMALL_TABLE, size.bit_length() + 5))
 
 
