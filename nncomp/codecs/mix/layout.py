@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from nncomp.errors import CorruptError
 
 __all__ = [
+    "FILES",
     "KINDS",
     "NUMBERS",
     "RECORDS",
     "TEXT",
-    "UNDONE",
     "Layout",
     "arranged",
     "read_layout",
@@ -31,7 +31,7 @@ __all__ = [
 
 Array = NDArray[Any]
 
-TEXT, RECORDS, NUMBERS, UNDONE = range(4)
+TEXT, RECORDS, NUMBERS, FILES = range(4)
 
 KINDS = {TEXT: 20, RECORDS: 24, NUMBERS: 20}
 """How many contexts a kind has."""
