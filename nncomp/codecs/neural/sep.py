@@ -7,6 +7,7 @@ network codes together with the memory of contexts of `mix`; see FORMAT.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -183,7 +184,7 @@ class _Sep:
         limit = context.memory_limit
         beside = limit is None or limit >= self.memory(params) + memory_of(params)
         for raw in rechunk(chunks, int(params["block"])):
-            with granted(context):
+            with granted(_for_network(params, context)):
                 loop = loop or _loop(params, context)
                 payload = _records(loop, params, beside).encode(raw)
             yield Block(len(raw), payload, raw)
@@ -200,7 +201,7 @@ class _Sep:
                 context.progress(block.raw_size)
                 yield block.raw if block.raw is not None else b""
                 continue
-            with granted(context):
+            with granted(_for_network(params, context)):
                 loop = loop or _loop(params, context)
                 raw = _records(loop, params).decode(memoryview(block.payload), block.raw_size)
             yield raw
@@ -256,6 +257,12 @@ def _configs(params: Params) -> tuple[PacConfig, SepConfig]:
             f"mixing=lane with tokens {backbone.widths[-1]} wide is wider than {MAX_BATCHED_TERMS}"
         )
     return backbone, seb
+
+
+def _for_network(params: Params, context: Context) -> Context:
+    """A thread less for the network where a memory works beside it."""
+    threads = context.threads - 1 if params["memory"] else context.threads
+    return replace(context, threads=max(1, threads))
 
 
 def _records(loop: Loop, params: Params, beside: bool = True) -> Records:
