@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from nncomp.coding.jit import bare_inline as inline
 
-__all__ = ["AHEAD", "coder_state", "decode_bit", "encode_bit", "finish_bits", "start_bits"]
+__all__ = ["AHEAD", "ROOM", "coder_state", "decode_bit", "encode_bit", "finish_bits", "start_bits"]
 
 Array = NDArray[Any]
 
 AHEAD = 4
 """Bytes that a decoder reads beyond the ones that it has used up."""
+
+ROOM = 40
+"""Bytes that coding a byte may take: 8 bits of 32, and the last."""
 
 _TOP = 0xFFFFFFFF
 

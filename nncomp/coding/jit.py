@@ -9,9 +9,10 @@ GIL released, so that threads run kernels side by side.
 A kernel is compiled when it is first called, which takes seconds, and kept on disk
 for later processes. `on_compile` hears of each real compilation.
 
-The disk cache knows a kernel by its own source file alone. After a change to a function
-that kernels of *other* files call, touch those files, or delete their `__pycache__`.
-(Installing a release writes all files anew, so this concerns only work on the sources.)
+The disk cache of numba knows a kernel by the date of its own source file alone. A kernel is
+made of functions of other files, too, and files installed from a release may all have the
+same date. So the cache is told a digest of all our sources besides: after an update, no
+kernel of the old release can ever be taken for one of the new.
 
 Importing this module loads no numba; decorating a function does.
 """
@@ -21,8 +22,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
+
+import xxhash
 
 __all__ = ["announced", "bare_inline", "bare_kernel", "inline", "kernel", "on_compile"]
 
@@ -73,8 +77,25 @@ def _kernel(function: F, **options: bool) -> F:
         compiled: Any = _njit(cache=True, **options)(function)
     except RuntimeError:  # "cannot cache function ...: no locator available"
         compiled = _njit(**options)(function)
+    _stamp(compiled)
     _kernels.add(compiled)
     return cast("F", compiled)
+
+
+def _stamp(compiled: Any) -> None:
+    """Let the disk cache of a kernel be good for these sources alone."""
+    file = getattr(compiled._cache, "_cache_file", None)
+    if file is not None:  # None where nothing is cached
+        file._source_stamp = (file._source_stamp, _digest_of_sources())
+
+
+@cache
+def _digest_of_sources() -> str:
+    """XXH3-128 of all Python files of the package; takes some milliseconds."""
+    digest = xxhash.xxh3_128()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def inline(function: F) -> F:

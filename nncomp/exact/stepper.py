@@ -7,6 +7,7 @@ through the list. Every operation is done by the kernel that also does it for wh
 or in the same order, so that the bits are the same.
 
     EMBED      dst, back, count, width, table, turned
+    WORDS      dst, count, width, table
     LINEAR     dst, src, rows, inputs, outputs, matrix, numbers (scales, biases), activation
     GELU       dst, src, count
     NORM       dst, src, count, numbers (gains, biases)
@@ -16,7 +17,7 @@ or in the same order, so that the bits are the same.
 `dst` and `src` are places in the arena. The arena stays from step to step: a model keeps
 caches there. Without `turned`, EMBED puts the vectors of `count` bytes, the oldest of them
 `back` bytes before the one to be predicted, one after the other; turned, it puts the first
-numbers of all bytes first.
+numbers of all bytes first. WORDS puts the vectors of `count` words, the newest first.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 from nncomp.coding.jit import kernel
 from nncomp.exact import kernels
 from nncomp.exact.layers import EPS, LayerNorm, Linear
+from nncomp.exact.words import SPAN, words_before
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +42,7 @@ __all__ = ["Program", "Stepper", "run"]
 
 Array = NDArray[Any]
 
-EMBED, LINEAR, GELU, NORM, MEAN, TRANSPOSE = range(6)
+EMBED, WORDS, LINEAR, GELU, NORM, MEAN, TRANSPOSE = range(7)
 _FIELDS = 9
 
 
@@ -101,6 +103,12 @@ class Stepper:
         """Vectors of bytes."""
         dst = self.room(count * width)
         self._add(EMBED, dst, back, count, width, table, int(turned))
+        return dst
+
+    def words(self, table: int, width: int, count: int) -> int:
+        """Vectors of words."""
+        dst = self.room(count * width)
+        self._add(WORDS, dst, count, width, table)
         return dst
 
     def linear(self, src: int, layer: Linear, dst: int | None = None) -> int:
@@ -212,6 +220,8 @@ def run(p: Program, lane: int, history: Array) -> None:
         kind, dst, src = op[0], op[1], op[2]
         if kind == EMBED:
             _embed(p, x, op, history)
+        elif kind == WORDS:
+            _words(p, x, op, history)
         elif kind == LINEAR:
             _linear(p, x, op)
         elif kind == GELU:
@@ -239,6 +249,17 @@ def _embed(p: Program, x: Array, op: Array, history: Array) -> None:
         row = table + history[history.shape[0] - back + i] * width
         for j in range(width):
             x[dst + (j * count + i if turned else i * width + j)] = p.numbers[row + j]
+
+
+@kernel
+def _words(p: Program, x: Array, op: Array, history: Array) -> None:
+    dst, count, width, table = op[1], op[2], op[3], op[4]
+    rows = np.empty(count, np.int64)
+    words_before(history[history.shape[0] - SPAN :], rows)
+    for i in range(count):
+        row = table + rows[i] * width
+        for j in range(width):
+            x[dst + i * width + j] = p.numbers[row + j]
 
 
 @kernel

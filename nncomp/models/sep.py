@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from nncomp.exact.layers import gelu, linear, lookup, sigmoid
 from nncomp.exact.ops import backend
+from nncomp.exact.words import ROWS, SPAN, word_rows
 from nncomp.models.byte_model import ByteModel, State
 from nncomp.models.pac import Backbone, PacConfig
 
@@ -46,6 +47,8 @@ class SepConfig:
         fused: F, how many fused patches.
         direct: How many of the newest bytes reach the backbone as they are, besides.
         embedding: D, numbers a byte.
+        words: How many of the newest words reach the backbone, with embeddings of their own;
+            they tell of more than the bytes of the context, which the paper has not.
     """
 
     context: int = 48
@@ -54,6 +57,7 @@ class SepConfig:
     fused: int = 1
     direct: int = 0
     embedding: int = 16
+    words: int = 0
 
     @property
     def positions(self) -> int:
@@ -61,9 +65,14 @@ class SepConfig:
         return self.context - self.patch + 1
 
     @property
+    def symbols(self) -> int:
+        """How many vectors of D numbers there are, of bytes and of words."""
+        return 256 + self.words * ROWS
+
+    @property
     def token(self) -> int:
         """Width of what the backbone gets a step."""
-        return self.embedding * (self.fused + self.direct)
+        return self.embedding * (self.fused + self.direct + self.words)
 
 
 class Sep(ByteModel):
@@ -73,8 +82,11 @@ class Sep(ByteModel):
         super().__init__()
         self.config = config
         self.lanes = backbone.lanes
-        self.context = max(config.positions, config.direct)
+        self.context = max(config.positions, config.direct, SPAN if config.words else 0)
         self.table = nn.Parameter(init.normal(256, config.embedding))
+        self.words: nn.Parameter | None = None
+        if config.words:
+            self.words = nn.Parameter(init.normal(config.words * ROWS, config.embedding))
         n = config.positions
         deviation = (2.0 / (n + 1)) ** 0.5  # Xavier's
         self.gate = nn.Parameter(init.normal(config.fused, n, std=deviation))
@@ -106,11 +118,21 @@ class Sep(ByteModel):
         if c.direct:
             newest = stepper.embed(table, c.embedding, c.direct, c.direct)
             stepper.transpose(token + count, newest, 1, c.embedding * c.direct)
+            count += c.embedding * c.direct
+        if self.words is not None:
+            words = self.words
+            table = stepper.numbers(words.numel(), lambda: self._word_table(words))
+            newest = stepper.words(table, c.embedding, c.words)
+            stepper.transpose(token + count, newest, 1, c.embedding * c.words)
         self.backbone.write(stepper, token)
 
     def _table(self) -> Tensor:
         """The embedding. Centred: beside 0.5, differences would be lost on the grid of a row."""
         return sigmoid(self.table) - 0.5
+
+    def _word_table(self, words: Tensor) -> Tensor:
+        """The embedding of words, that learns as slowly as `_table` does around 0."""
+        return words * 0.25
 
     def _fuse_weights(self) -> Tensor:
         """(F, N), gated."""
@@ -130,6 +152,9 @@ class Sep(ByteModel):
             newest = history[:, self.context - self.config.direct :]
             window = newest.unfold(1, self.config.direct, 1)  # (L, T, direct)
             parts.append(lookup(table, window).flatten(2))
+        if self.words is not None:
+            rows = word_rows(history[:, self.context - SPAN :], self.config.words)
+            parts.append(lookup(self._word_table(self.words), rows).flatten(2))
         logits, after = self.backbone(torch.cat(parts, dim=2), state)
         return logits, after
 

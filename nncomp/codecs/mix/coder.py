@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncomp.codecs.mix.layout import KINDS, Layout, arranged, restored
+from nncomp.codecs.mix.layout import KINDS, LEAN, Layout, arranged, restored
+from nncomp.codecs.mix.lean import code_lean, lean
 from nncomp.codecs.mix.network import note_network
 from nncomp.codecs.mix.predictor import (
     LANE,
@@ -20,6 +21,7 @@ from nncomp.codecs.mix.predictor import (
 )
 from nncomp.coding.binary_coder import (
     AHEAD,
+    ROOM,
     coder_state,
     decode_bit,
     encode_bit,
@@ -41,9 +43,6 @@ __all__ = [
 
 Array = NDArray[Any]
 
-ROOM = 40
-"""Bytes that coding a byte may take: 8 bits of 32, and the last."""
-
 NO_NETWORK = np.zeros((0, 256), np.int32)
 
 
@@ -56,10 +55,9 @@ def encode_block(raw: Array, layout: Layout, table: int, contexts: int) -> bytes
         table: log2 of the lines of the slot table.
         contexts: The most contexts in use.
     """
-    model = predictor(layout, len(raw), table, min(contexts, KINDS[layout.kind]))
     coded = np.empty(len(raw) + ROOM, np.uint8)
     state = coder_state()
-    if code_bytes(model, NO_NETWORK, arranged(raw, layout), coded, state, False) < 0:
+    if _code(arranged(raw, layout), coded, state, layout, table, contexts, False) < 0:
         return None
     size = end_writing(state, coded)
     return layout.pack() + coded[:size].tobytes()
@@ -71,18 +69,35 @@ def decode_block(coded: Array, size: int, layout: Layout, table: int, contexts: 
     Raises:
         CorruptError: The payload is longer or shorter than its bytes need.
     """
-    model = predictor(layout, size, table, min(contexts, KINDS[layout.kind]))
     raw = np.empty(size, np.uint8)
     # A copy, since a kernel for memory that must not be written would be another one.
     state, coded = coder_state(), coded.copy()
     start_reading(state, coded)
-    used = code_bytes(model, NO_NETWORK, raw, coded, state, True)
+    used = _code(raw, coded, state, layout, table, contexts, True)
     if not AHEAD - 1 <= used - len(coded) <= AHEAD:
         raise CorruptError(
             f"the coded data have {len(coded)} bytes where their content takes "
             f"about {used - AHEAD}. The file is damaged: take another copy"
         )
     return restored(raw, layout)
+
+
+def _code(
+    raw: Array,
+    coded: Array,
+    state: Array,
+    layout: Layout,
+    table: int,
+    contexts: int,
+    decoding: bool,
+) -> int:
+    """`code_bytes` or `code_lean`, with a new predictor."""
+    if layout.kind == LEAN:
+        used: int = code_lean(lean(len(raw), table), raw, coded, state, decoding)
+    else:
+        model = predictor(layout, len(raw), table, min(contexts, KINDS[layout.kind]))
+        used = code_bytes(model, NO_NETWORK, raw, coded, state, decoding)
+    return used
 
 
 @bare_kernel

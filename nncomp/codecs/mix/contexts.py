@@ -15,6 +15,7 @@ from nncomp.codecs.mix.past import (
     CLASSES,
     ELEMENT,
     FIRST,
+    LETTERS,
     LINE,
     ROW,
     SELECT,
@@ -25,7 +26,7 @@ from nncomp.codecs.mix.past import (
 from nncomp.codecs.mix.slots import hashed
 from nncomp.coding.jit import bare_inline as inline
 
-__all__ = ["byte_back", "record_contexts", "text_contexts"]
+__all__ = ["byte_back", "letter_contexts", "record_contexts", "text_contexts"]
 
 Array = NDArray[Any]
 
@@ -39,7 +40,7 @@ def byte_back(h: Array, buf: Array, back: int) -> int:
 
 @inline
 def text_contexts(h: Array, buf: Array, indirect: Array, ctx: Array) -> None:
-    """Orders, words, columns: 20 contexts, the most useful first."""
+    """Orders, words, columns: 15 contexts, the most useful first."""
     c4, c8 = h[C4], h[C8]
     c1 = c4 & 0xFF
     ctx[0] = c1
@@ -47,24 +48,31 @@ def text_contexts(h: Array, buf: Array, indirect: Array, ctx: Array) -> None:
     ctx[2] = c4 & 0xFFFFFF
     ctx[3] = c4
     ctx[4] = hashed(h[WORD], c1)
-    ctx[5] = hashed(c4, c8 & 0xFFFF)
-    ctx[6] = 0
-    ctx[7] = hashed(h[WORD], h[WORD1])
-    ctx[8] = c4 & 0xFFFF00
-    ctx[9] = hashed(h[CLASSES] & 0xFFFFFFFF, c1)
-    ctx[10] = hashed(c4, c8 & 0xFF)
-    ctx[11] = hashed(h[ABOVE], c1)
-    ctx[12] = hashed(indirect[256 + (c4 & 0xFFFF)] & 0xFFFFFF, c1)
-    ctx[13] = hashed(indirect[c1] & 0xFFFF, c1)
-    ctx[14] = c4 & 0xF0F0FF
-    ctx[15] = hashed(h[BRACKET] | h[FIRST] << 8, c4 & 0xFFFF)
-    ctx[16] = hashed(h[WORD], h[WORD2])
-    ctx[17] = hashed(h[WORD], h[FIRST] | c1 << 8)
-    ctx[18] = hashed(hashed(h[WORD], h[WORD1]), h[WORD2])
-    ctx[19] = hashed(min(h[AT] - h[LINE], 255) | h[ABOVE] << 8, h[CLASSES] & 0x1FF)
+    ctx[5] = hashed(h[WORD], h[WORD1])
+    ctx[6] = hashed(h[CLASSES] & 0xFFFFFFFF, c1)
+    ctx[7] = hashed(min(h[AT] - h[LINE], 255) | h[ABOVE] << 8, h[CLASSES] & 0x1FF)
+    ctx[8] = hashed(c4, c8 & 0xFFFF)
+    ctx[9] = hashed(indirect[c1] & 0xFFFF, c1)
+    ctx[10] = c4 & 0xFFFF00
+    ctx[11] = hashed(h[BRACKET] | h[FIRST] << 8, c4 & 0xFFFF)
+    ctx[12] = hashed(h[WORD], h[FIRST] | c1 << 8)
+    ctx[13] = c4 & 0xF0F0FF
+    ctx[14] = hashed(h[WORD], h[WORD2])
     h[SELECT] = h[CLASSES] & 0xFF
     h[SELECT + 1] = c1
     h[SELECT + 2] = c4 >> 8 & 0xFF
+
+
+@inline
+def letter_contexts(h: Array, ctx: Array) -> None:
+    """Orders up to 24 of letters that two bits tell apart, as in DNA: 13 contexts."""
+    letters = (h[LETTERS] << 2 | h[C4] >> 1 & 3) & 0xFFFFFFFFFFFF
+    h[LETTERS] = letters
+    for i, order in enumerate((2, 3, 4, 6, 8, 11, 12, 14, 16, 18, 20, 24, 9)):
+        ctx[i] = letters & (1 << 2 * order) - 1
+    h[SELECT] = letters & 0xFF
+    h[SELECT + 1] = h[C4] & 0xFF
+    h[SELECT + 2] = letters >> 4 & 0xFF
 
 
 @inline

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.codecs.mix.coder import encode_block
-from nncomp.codecs.mix.layout import NUMBERS, RECORDS, TEXT, Layout
+from nncomp.codecs.mix.layout import LETTERS, NUMBERS, RECORDS, TEXT, Layout
+from nncomp.codecs.mix.machine import is_machine_code
 
 __all__ = ["find_layout"]
 
@@ -31,20 +32,31 @@ _CONTROL[[9, 10, 13]] = False
 
 def find_layout(raw: Array) -> Layout:
     """The layout that suits these bytes, uint8[n]."""
-    if len(raw) < _LEAST or _is_text(raw):
+    if len(raw) < _LEAST:
         return Layout()
+    counts = np.bincount(raw[:: max(1, len(raw) >> 16)], minlength=256)
+    if _is_text(counts):
+        return Layout(LETTERS if _are_letters(counts) else TEXT)
     middle = max(0, len(raw) - _REACH - _PIECE) // 2 // 8 * 8
     sight = raw[middle : middle + _PIECE + _REACH]
     piece = sight[-_PIECE:] if len(sight) > _PIECE else sight
     layouts = _candidates(sight)
+    if is_machine_code(raw):
+        layouts += [layout._replace(machine=True) for layout in layouts if layout.kind != NUMBERS]
     sizes = [encode_block(piece, layout, _TABLE, 32) for layout in layouts]
     lengths = [len(piece) if size is None else len(size) for size in sizes]
     return layouts[lengths.index(min(lengths))]
 
 
-def _is_text(raw: Array) -> bool:
+def _are_letters(counts: Array) -> bool:
+    """Next to nothing but four symbols, none of them rare, that bits 1 and 2 tell apart."""
+    common, total = np.argsort(counts)[-4:], counts.sum()
+    apart = len(set(common >> 1 & 3)) == 4
+    return apart and bool(counts[common].sum() * 50 > total * 49 and counts[common[0]] * 20 > total)
+
+
+def _is_text(counts: Array) -> bool:
     """Next to no control characters, and not mostly beyond ASCII."""
-    counts = np.bincount(raw[:: max(1, len(raw) >> 16)], minlength=256)
     total = counts.sum()
     return bool(counts[_CONTROL].sum() * 1000 < total and counts[128:].sum() * 2 < total)
 

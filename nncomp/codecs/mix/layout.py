@@ -1,10 +1,11 @@
-"""How a block is looked at: as text, as records, as numbers; told in the payload.
+"""How a block is looked at: as text, records or numbers, or hardly; told in the payload.
 
-A payload begins with a byte: the kind in bits 0 and 1, and in bit 7 whether the bytes of
-elements stand reversed, the most significant one first, so that they are met in the order
-of their weight. Text ends there. Records and numbers go on with u8 the size of an element,
-u16 bytes in a row, and numbers with u16 bytes to the plane before (0: none, for both); all
-little endian.
+A payload begins with a byte: the kind in bits 0 to 2 (one of them is no layout: see
+`payload.py`); in bit 5 whether samples of numbers are narrow; in bit 6 whether it is machine
+code whose calls were made absolute, see `machine`; and in bit 7 whether the bytes of elements
+stand reversed, the most significant one first, so that they are met in the order of their
+weight. Records and numbers go on with u8 the size of an element, u16 bytes in a row, and
+numbers with u16 bytes to the plane before (0: none, for both); all little endian.
 """
 
 from __future__ import annotations
@@ -14,20 +15,40 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from nncomp.codecs.mix.machine import make_absolute, make_relative
 from nncomp.errors import CorruptError
 
-__all__ = ["KINDS", "NUMBERS", "RECORDS", "TEXT", "Layout", "arranged", "read_layout", "restored"]
+__all__ = [
+    "KINDS",
+    "LEAN",
+    "LETTERS",
+    "NUMBERS",
+    "RECORDS",
+    "TEXT",
+    "UNDONE",
+    "Layout",
+    "arranged",
+    "read_layout",
+    "restored",
+]
 
 Array = NDArray[Any]
 
-TEXT, RECORDS, NUMBERS = range(3)
+TEXT, RECORDS, NUMBERS, LEAN, LETTERS, UNDONE = range(6)
 
-KINDS = {TEXT: 20, RECORDS: 24, NUMBERS: 20}
+KINDS = {TEXT: 15, RECORDS: 24, NUMBERS: 20, LEAN: 5, LETTERS: 13}
 """How many contexts a kind has."""
 
-_FIELDS = {TEXT: struct.Struct("<"), RECORDS: struct.Struct("<BH"), NUMBERS: struct.Struct("<BHH")}
+_NONE = struct.Struct("<")
+_FIELDS = {
+    TEXT: _NONE,
+    RECORDS: struct.Struct("<BH"),
+    NUMBERS: struct.Struct("<BHH"),
+    LEAN: _NONE,
+    LETTERS: _NONE,
+}
 _NAMES = ("element", "row", "plane")
-_REVERSED = 0x80
+_REVERSED, _MACHINE, _NARROW = 0x80, 0x40, 0x20
 _ELEMENT_MAX = 8
 
 
@@ -35,11 +56,13 @@ class Layout(NamedTuple):
     """What a block is taken for.
 
     Attributes:
-        kind: `TEXT`, `RECORDS` or `NUMBERS`.
+        kind: `TEXT`, `RECORDS`, `NUMBERS`, `LEAN` (for speed) or `LETTERS` (as of DNA).
         element: Bytes of an element, or from a pixel to the next.
         row: Bytes of a row; at least 1 for records, 0 for sound.
         plane: Bytes back to the same place in another colour, or 0.
         reverse: Whether the bytes of elements are reversed.
+        machine: Whether it is code of x86.
+        narrow: Whether samples have one byte although elements have an even number.
     """
 
     kind: int = TEXT
@@ -47,17 +70,21 @@ class Layout(NamedTuple):
     row: int = 1
     plane: int = 0
     reverse: bool = False
+    machine: bool = False
+    narrow: bool = False
 
     @property
     def sample(self) -> int:
         """Bytes of a sample of numbers."""
-        return 2 if self.kind == NUMBERS and self.element % 2 == 0 else 1
+        wide = self.kind == NUMBERS and self.element % 2 == 0 and not self.narrow
+        return 2 if wide else 1
 
     def pack(self) -> bytes:
         """The beginning of a payload."""
-        values = (self.element, self.row, self.plane)[: 1 + self.kind if self.kind else 0]
-        first = self.kind | (_REVERSED if self.reverse else 0)
-        return bytes([first]) + _FIELDS[self.kind].pack(*values)
+        fields = _FIELDS[self.kind]
+        values = (self.element, self.row, self.plane)[: len(fields.format) - 1]
+        flags = self.reverse * _REVERSED | self.machine * _MACHINE | self.narrow * _NARROW
+        return bytes([self.kind | flags]) + fields.pack(*values)
 
 
 def read_layout(payload: memoryview) -> tuple[Layout, memoryview]:
@@ -66,13 +93,16 @@ def read_layout(payload: memoryview) -> tuple[Layout, memoryview]:
     Raises:
         CorruptError: There is none, or one that no encoder writes.
     """
-    kind = payload[0] & ~_REVERSED if len(payload) else -1
+    kind = payload[0] & ~(_REVERSED | _MACHINE | _NARROW) if len(payload) else -1
     if kind not in _FIELDS or len(payload) <= _FIELDS[kind].size:
         raise CorruptError("a payload begins with no layout. The file is damaged")
     fields = _FIELDS[kind]
     told = fields.unpack_from(payload, 1)
     layout = Layout(kind)._replace(**dict(zip(_NAMES, told, strict=False)))
-    layout = layout._replace(reverse=payload[0] >= _REVERSED)
+    flags = payload[0]
+    layout = layout._replace(
+        reverse=flags & _REVERSED > 0, machine=flags & _MACHINE > 0, narrow=flags & _NARROW > 0
+    )
     if not 1 <= layout.element <= _ELEMENT_MAX or (kind == RECORDS and not layout.row):
         raise CorruptError(f"{layout} is not possible. The file is damaged")
     return layout, payload[1 + fields.size :]
@@ -86,13 +116,17 @@ def arranged(raw: Array, layout: Layout) -> Array:
     coded = _turned(raw, layout)
     if layout.sample == 2:
         coded[: len(raw) // 2 * 2 : 2] ^= 0x80
+    if layout.machine:
+        make_absolute(coded)
     return coded
 
 
 def restored(coded: Array, layout: Layout) -> Array:
     """The inverse of `arranged`."""
+    coded = coded.copy()
+    if layout.machine:
+        make_relative(coded)
     if layout.sample == 2:
-        coded = coded.copy()
         coded[: len(coded) // 2 * 2 : 2] ^= 0x80
     return _turned(coded, layout)
 

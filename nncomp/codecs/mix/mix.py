@@ -10,8 +10,6 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nncomp.codecs.base import Block, Param, rechunk
 from nncomp.codecs.parallel import map_in_order, threads_within
 
@@ -34,19 +32,19 @@ _TABLE_PER_BYTE = _LINE_BYTES * CONTEXTS // 3
 _FIXED = 48 * _MIB
 
 _PARAMS = (
-    Param("contexts", "int", CONTEXTS, 1, CONTEXTS, help="the most contexts in use"),
+    Param("contexts", "int", CONTEXTS, 1, CONTEXTS, help="the most contexts in use; up to 5: lean"),
     Param("table", "size", 128 * _MIB, TABLE_MIN, 16 << 30, help="memory of contexts"),
     Param("block", "size", 32 * _MIB, 64 << 10, 1 << 30, help="size of the records, coded alone"),
 )
 
-# From fast to small: more contexts, more memory.
+# From fast to small: more contexts, more memory. The first is the lean predictor's.
 _LEVELS: Mapping[int, Params] = MappingProxyType(
     {
         1: {"contexts": 5, "table": 32 * _MIB},
-        2: {"contexts": 7, "table": 64 * _MIB},
-        3: {"contexts": 9, "table": 64 * _MIB},
-        4: {"contexts": 12, "table": 64 * _MIB},
-        5: {"contexts": 16, "table": 128 * _MIB},
+        2: {"contexts": 6, "table": 32 * _MIB},
+        3: {"contexts": 8, "table": 64 * _MIB},
+        4: {"contexts": 10, "table": 64 * _MIB},
+        5: {"contexts": 12, "table": 64 * _MIB},
         6: {},
         7: {"table": 256 * _MIB},
         8: {"table": 512 * _MIB, "block": 128 * _MIB},
@@ -72,8 +70,12 @@ class _Mix:
 
     def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
         """No more memory than the content can fill; the table a power of two."""
-        block, size = int(params["block"]), memoryview(head).nbytes if complete else None
-        if size is not None:
+        from nncomp.coding.png.chunks import lines_size
+
+        block, size = int(params["block"]), None
+        if complete:
+            view = memoryview(head).cast("B")
+            size = max(view.nbytes, lines_size(view))
             block = max(64 << 10, min(block, size))
         return {**params, **settle_memory(params, size), "block": block}
 
@@ -82,21 +84,23 @@ class _Mix:
         return int(params["block"])
 
     def memory(self, params: Params) -> int:
-        """Table and counters; content four times: payload, coded order, history, result."""
-        return memory_of(params) + 4 * int(params["block"])
+        """While coding, or while a PNG file is taken apart or put together: see `payload`.
+
+        Coding takes table and counters, and content five times: raw, content, coded order,
+        history, payload. Files take it eight times, as file, chunks, stream, lines and pixels.
+        """
+        block = int(params["block"])
+        return max(memory_of(params) + 5 * block, 8 * block + _FIXED)
 
     def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
         """One block for each `block` bytes."""
-        from nncomp.codecs.mix.coder import encode_block
-        from nncomp.codecs.mix.detect import find_layout
+        from nncomp.codecs.mix.payload import encode_payload
         from nncomp.coding.jit import announced
 
-        table, contexts = sizes_of(params)
+        sizes = *sizes_of(params), int(params["block"])
 
         def encode_one(raw: bytes) -> Block:
-            data = np.frombuffer(raw, np.uint8)
-            layout = find_layout(data)
-            return Block(len(raw), encode_block(data, layout, table, contexts), raw)
+            return Block(len(raw), encode_payload(raw, *sizes), raw)
 
         threads = threads_within(context, self.memory(params))
         with announced(context.notice):
@@ -106,18 +110,15 @@ class _Mix:
 
     def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
         """One buffer for each block."""
-        from nncomp.codecs.mix.coder import decode_block
-        from nncomp.codecs.mix.layout import read_layout
+        from nncomp.codecs.mix.payload import decode_payload
         from nncomp.coding.jit import announced
 
-        table, contexts = sizes_of(params)
+        sizes = *sizes_of(params), int(params["block"])
 
         def decode_one(block: Block) -> Buffer:
             if block.payload is None:
                 return block.raw if block.raw is not None else b""
-            layout, rest = read_layout(memoryview(block.payload))
-            coded = np.frombuffer(rest, np.uint8)
-            return decode_block(coded, block.raw_size, layout, table, contexts).data
+            return decode_payload(memoryview(block.payload), block.raw_size, *sizes)
 
         threads = threads_within(context, self.memory(params))
         with announced(context.notice):

@@ -65,7 +65,7 @@ def numeric(width: int) -> Numeric:
 def _sample(h: Array, buf: Array, back: int) -> Any:
     """The sample so many bytes back."""
     at = h[AT] - back
-    if back == 0 or at < 0:
+    if back <= 0 or at < 0:
         return 0
     if h[_BYTES] == 1:
         return np.int64(buf[at])

@@ -38,6 +38,7 @@ SELECT = 17  # three of them, 0 to 255
 MATCH_LENGTH, MATCH_AT, MATCH_BYTE = 20, 22, 24
 # Numbers: see `numeric`.
 RATE = 26
+LETTERS = 27  # the newest letters of two bits, newest lowest; see `contexts`
 SAMPLE = 32
 FIELDS = 128
 

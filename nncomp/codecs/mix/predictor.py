@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.codecs.mix import history
-from nncomp.codecs.mix.contexts import record_contexts, text_contexts
+from nncomp.codecs.mix.contexts import letter_contexts, record_contexts, text_contexts
 from nncomp.codecs.mix.counters import ask_counters, counters, find_counters
-from nncomp.codecs.mix.layout import NUMBERS, RECORDS, TEXT, Layout
+from nncomp.codecs.mix.layout import LETTERS, NUMBERS, RECORDS, TEXT, Layout
 from nncomp.codecs.mix.maps import ask_refine, learn, refine, refine_learn, refinements
 from nncomp.codecs.mix.match import (
     LENGTHS,
@@ -62,12 +62,12 @@ Array = NDArray[Any]
 _MAPS = 9  # of the histories of a context: by the run, and the bit that it expects
 _OTHERS = 2 * MATCHES + 1 + PREDICTORS
 _COUNTED = 5  # contexts that have counters, too
-_COUNT = 127
+_COUNT = 1023
 _PLACES = 20  # log2 of the places of a match
-_STATE_LIMIT = 255
+_STATE_LIMIT = 1023
 
 # Fields of `now`.
-_PARTIAL, _DONE, _NODE, _P, _REFINED, _REFINED2, _BIT, LANE, _CODED, _NETWORK = range(10)
+_PARTIAL, _DONE, _NODE, _REFINED, _REFINED2, _BIT, LANE, _CODED, _NETWORK = range(9)
 
 _SETS = 6  # of weights, and one more with a network
 
@@ -78,6 +78,8 @@ _ROWS_SELECT1 = _ROWS_SELECT + 256 * 8
 _ROWS_SELECT2 = _ROWS_SELECT1 + 256
 _ROWS_NETWORK = _ROWS_SELECT2 + 256
 _ROWS = _ROWS_NETWORK + 32 * 8
+_LAST_SELECT = 256
+_LAST_ROWS = _LAST_SELECT + 256 * 8
 
 
 class Predictor(NamedTuple):
@@ -95,6 +97,7 @@ class Predictor(NamedTuple):
         run_maps: int64[contexts], the first cell of the map of its run.
         states: int64[contexts], the cells that this bit's histories chose.
         cells: uint32, an adaptive map of histories for each context and `_MAPS`.
+        sure: int32[256], 1 for histories of one bit alone.
     """
 
     table: Array
@@ -108,6 +111,7 @@ class Predictor(NamedTuple):
     states: Array
     contexts: Array
     cells: Array
+    sure: Array
     places: Array
     match_cells: Array
     match_at: Array
@@ -164,16 +168,23 @@ def predictor(
         states=np.zeros(contexts, np.int64),
         contexts=np.zeros(32, np.int64),
         cells=np.tile(cells, contexts * _MAPS).astype(np.uint32),
+        sure=((c.min(1) == 0) & (c.max(1) > 0)).astype(np.int32),
         places=np.zeros(MATCHES << min(_PLACES, table), np.int32),
         match_cells=match_maps(),
         match_at=np.zeros(MATCHES, np.int64),
         indirect=np.zeros(256 + 65536, np.int64),
         refined=refinements(65536 + 65536),
-        mixer=mixer(contexts + counted + _OTHERS + 2 * network, _ROWS, _SETS + network, squash),
+        mixer=mixer(
+            2 * contexts + counted + _OTHERS + 2 * network,
+            _ROWS,
+            _LAST_ROWS,
+            _SETS + network,
+            squash,
+        ),
         numeric=numeric(width),
         pasts=pasts,
         buf=np.zeros(size, np.uint8),
-        now=np.array([0, 0, 0, 0, 0, 0, -1, 0, 0, 0], np.int64),
+        now=np.array([0, 0, 0, 0, 0, -1, 0, 0, 0], np.int64),
         network=np.zeros(NODES if network else 0, np.int64),
         stretch=stretch_table(),
         squash=squash,
@@ -190,6 +201,8 @@ def begin_byte(m: Predictor) -> None:
         text_contexts(h, m.buf, m.indirect, m.contexts)
     elif h[KIND] == RECORDS:
         record_contexts(h, m.buf, m.indirect, m.contexts)
+    elif h[KIND] == LETTERS:
+        letter_contexts(h, m.contexts)
     else:
         numeric_contexts(h, m.buf, m.numeric, m.contexts)
     find_matches(h, m.buf, m.places)
@@ -243,8 +256,9 @@ def _context_inputs(m: Predictor, x: Array) -> int:
         at += m.run_maps[i] + ((byte >> (7 - done) & 1) << 8) if hit else 0
         m.states[i] = at
         x[i] = m.stretch[m.cells[at] >> 20]
+        x[n + i] = x[i] * m.sure[state] >> 1
     for i in range(m.counts.shape[0]):
-        x[n + i] = m.stretch[m.counters[m.counts[i] + node] >> 20]
+        x[2 * n + i] = m.stretch[m.counters[m.counts[i] + node] >> 20]
     return known
 
 
@@ -297,7 +311,7 @@ def predict(m: Predictor) -> Any:
     x = m.mixer.inputs
     n = h[CONTEXTS]
     known = _context_inputs(m, x)
-    longest = _other_inputs(m, x, n + m.counts.shape[0])
+    longest = _other_inputs(m, x, 2 * n + m.counts.shape[0])
     level = longest if longest < 16 else min(16 + (longest - 16 >> 2), 31)
     chosen = m.mixer.chosen
     chosen[0] = partial
@@ -308,9 +322,11 @@ def predict(m: Predictor) -> Any:
     chosen[5] = _ROWS_SELECT2 + h[SELECT + 2]
     if m.network.shape[0]:
         chosen[6] = _ROWS_NETWORK + (now[_NETWORK] + 2048 >> 7) * 8 + done
-    mixed = mix(m.mixer, partial)
+    last = m.mixer.last.shape[1]
+    chosen[last] = partial
+    chosen[last + 1] = _LAST_SELECT + h[SELECT] * 8 + done
+    mixed = mix(m.mixer)
     p = m.squash[mixed + OUTER]
-    now[_P] = p
     p1, now[_REFINED] = refine(m.refined, partial | (c4 & 0xFF) << 8, mixed)
     p2, now[_REFINED2] = refine(m.refined, wide, mixed)
     return min(max(2 * p + p1 + p2 + 2 >> 2, 1), 65535)
@@ -329,7 +345,7 @@ def _learn(m: Predictor) -> None:
     """Learn from the bit before."""
     now, h = m.now, m.pasts[m.now[LANE]]
     bit = now[_BIT]
-    train(m.mixer, now[_P], bit, h[RATE])
+    train(m.mixer, bit, h[RATE])
     refine_learn(m.refined, now[_REFINED], bit)
     refine_learn(m.refined, now[_REFINED2], bit)
     node = now[_NODE]

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,7 +34,6 @@ from nncomp.memory import keep_freed_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from nncomp.codecs.base import Context
@@ -43,7 +43,11 @@ if TYPE_CHECKING:
 __all__ = ["WAITING", "Loop", "Training", "choose_device", "granted"]
 
 WAITING = 4
-"""How many segments the encoder's network may be ahead of the coder."""
+"""How many portions of rows the encoder's network may be ahead of the coder."""
+
+
+# Bytes that make a portion: threads that take turns too often only wait.
+_TOGETHER = 1 << 11
 
 
 @dataclass(frozen=True)
@@ -122,13 +126,17 @@ class Loop:
                 if last is not None:
                     sections.add(stage.finish(), last)
 
+        rows: list[NDArray[np.int32]] = []
+        coded = 0
         with behind(code, WAITING) as later:
             for start, stop, last in self._segments(layout):
                 with self.timed("network"):
                     weights, state = self._learn(history, state, layout, start, stop)
-                    rows = _in_order(weights, layout, start, stop)
-                symbols = matrix[:, start:stop].T.reshape(-1)[: len(rows)]
-                later(rows, symbols, last)
+                    rows.append(_in_order(weights, layout, start, stop))
+                if last is not None or (stop - coded) * layout.lanes >= _TOGETHER:
+                    symbols = matrix[:, coded:stop].T.reshape(-1)[: layout.coded(coded, stop)]
+                    later(np.concatenate(rows), symbols, last)
+                    rows, coded = [], stop
                 self.progress(layout.coded(start, stop))
         return sections.payload()
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from nncomp.codecs.mix.coder import decode_block, encode_block
 from nncomp.codecs.mix.detect import find_layout
-from nncomp.codecs.mix.layout import arranged, read_layout, restored
+from nncomp.codecs.mix.layout import LEAN, arranged, read_layout, restored
+from nncomp.codecs.mix.payload import decode_payload, encode_payload
 from nncomp.codecs.neural.lanes import Layout as Lanes
 from nncomp.codecs.neural.memory import Memory, MixedDecoder, MixedEncoder
 from nncomp.codecs.neural.stage import StageDecoder, StageEncoder
@@ -40,10 +40,11 @@ _JOINT, _ALONE = b"\x00", b"\x01"
 
 @dataclass(frozen=True)
 class MemorySizes:
-    """log2 of the lines of the slot table, and the most contexts in use."""
+    """log2 of the lines of the slot table, the most contexts in use, the largest content."""
 
     table: int
     contexts: int
+    block: int
 
 
 class Records:
@@ -70,7 +71,7 @@ class Records:
         else:
             with ThreadPoolExecutor(1) as pool:
                 layout = find_layout(data)
-                waiting = pool.submit(_alone, data, layout, self._sizes)
+                waiting = pool.submit(_alone, raw, self._sizes)
                 if not self._beside:
                     wait([waiting])
                 payload = self._joint(data, layout, self._sizes)
@@ -94,21 +95,20 @@ class Records:
                 f"a payload begins with {kind!r}, not with 0 or 1. The file is damaged: "
                 "take another copy"
             )
-        layout, rest = read_layout(payload[1:])
         if kind == _ALONE:
-            return self._decode_alone(rest, size, layout, self._sizes)
+            return self._decode_alone(payload[1:], size, self._sizes)
+        layout, rest = read_layout(payload[1:])
+        if layout.kind == LEAN:
+            raise CorruptError(f"{layout} is not for networks. The file is damaged")
         memory = Memory(layout, self._sizes.table, self._sizes.contexts)
         stage = MixedDecoder(memory, Lanes(size, self._loop.lanes))
         return restored(self._loop.decode(rest, size, stage), layout).data
 
-    def _decode_alone(
-        self, rest: memoryview, size: int, layout: Layout, sizes: MemorySizes
-    ) -> Buffer:
+    def _decode_alone(self, payload: memoryview, size: int, sizes: MemorySizes) -> Buffer:
         with self._loop.timed("coding"):
-            coded = np.frombuffer(rest, np.uint8)
-            raw = decode_block(coded, size, layout, sizes.table, sizes.contexts)
+            raw = decode_payload(payload, size, sizes.table, sizes.contexts, sizes.block)
         self._loop.progress(size)
-        return raw.data
+        return raw
 
     def _joint(self, data: Bytes, layout: Layout, sizes: MemorySizes) -> bytes:
         memory = Memory(layout, sizes.table, sizes.contexts)
@@ -116,6 +116,6 @@ class Records:
         return _JOINT + layout.pack() + self._loop.encode(arranged(data, layout), stage)
 
 
-def _alone(data: Bytes, layout: Layout, sizes: MemorySizes) -> bytes | None:
-    payload = encode_block(data, layout, sizes.table, sizes.contexts)
+def _alone(raw: bytes, sizes: MemorySizes) -> bytes | None:
+    payload = encode_payload(raw, sizes.table, sizes.contexts, sizes.block)
     return None if payload is None else _ALONE + payload

@@ -30,8 +30,11 @@ __all__ = ["SEP"]
 _LANE_BYTES = 2048
 _MAX_LANES = 32
 _MAX_SEGMENT = 256
-# Bytes a row for logits, their gradient, frequencies; the latter wait for the coder, too.
+_SPAN = 48  # bytes that words are looked for in
+# Bytes a row for logits, their gradient, frequencies.
 _ROW = 44 * 256
+# Frequencies that wait for the coder: some 2048 rows at a time.
+_WAITING = 16 << 20
 
 
 class _Optimiser(NamedTuple):
@@ -65,9 +68,10 @@ _PARAMS = (
     Param("fused", "int", 1, 1, 16, help="fused patches a step"),
     Param("direct", "int", 8, 0, 64, help="newest bytes that reach the backbone as they are"),
     Param("embedding", "int", 32, 1, 256, help="numbers a byte"),
+    Param("words", "int", 3, 0, 16, help="newest words that reach the backbone, hashed"),
     Param("tokens", "int", 1, 1, 256, help="tokens that the backbone keeps"),
     Param("levels", "int", 1, 1, 16, help="levels of the backbone"),
-    Param("ffn", "int", 1024, 1, 16384, help="hidden width of the MLPs"),
+    Param("ffn", "int", 512, 1, 16384, help="hidden width of the MLPs"),
     Param(
         "mixing",
         "choice",
@@ -84,7 +88,7 @@ _PARAMS = (
         choices=tuple(_OPTIMISERS),
         help="adam: PAC's settings; nncp: NNCP's",
     ),
-    Param("lr", "float", 2e-3, 1e-8, 1.0, help="learning rate at the start"),
+    Param("lr", "float", 4e-3, 1e-8, 1.0, help="learning rate at the start"),
     Param("final", "float", 0.1, 0.0, 1.0, help="share of the rate left in the end"),
     Param("decay", "size", 256 << 10, 1, 1 << 40, help="bytes until half of the fall is done"),
     Param("memory", "bool", True, help="memory of contexts; off: the network alone"),
@@ -96,14 +100,14 @@ _PARAMS = (
 # From fast to small: wider networks, and updates after fewer steps.
 _LEVELS: Mapping[int, Params] = MappingProxyType(
     {
-        1: {"ffn": 256, "batch": 512},
-        2: {"ffn": 256, "batch": 256},
-        3: {"ffn": 512, "batch": 256},
-        4: {"ffn": 1024, "batch": 256},
+        1: {"ffn": 128, "batch": 512},
+        2: {"ffn": 256, "batch": 512},
+        3: {"ffn": 256, "batch": 256},
+        4: {"ffn": 512, "batch": 256},
         5: {},
-        6: {"ffn": 2048},
-        7: {"ffn": 4096},
-        8: {"ffn": 4096, "batch": 64},
+        6: {"ffn": 1024},
+        7: {"ffn": 1024, "batch": 64},
+        8: {"ffn": 2048, "batch": 64},
         9: {"ffn": 4096, "batch": 64, "tokens": 2, "levels": 2},
     }
 )
@@ -156,7 +160,7 @@ class _Sep:
         products. A block is held as 8 bytes for each of its own, and as what it is made of.
         """
         backbone, seb = _configs(params)
-        weights = 256 * int(params["embedding"]) + backbone.parameters()
+        weights = int(params["embedding"]) * seb.symbols + backbone.parameters()
         rows = backbone.lanes * int(params["segment"])
         patches = rows * seb.positions * seb.embedding if params["seb"] else 0
         level = 12 * backbone.ffn + 40 * backbone.width
@@ -164,9 +168,9 @@ class _Sep:
         if backbone.mask:
             pairs = backbone.lanes * int(params["tokens"]) ** 2
             activations += 16 * (rows * backbone.width + pairs)
-        context = 8 * backbone.lanes * (seb.context + 1)
+        context = 8 * backbone.lanes * (max(seb.context, _SPAN) + 1)
         learning = 32 * weights + 20 * backbone.largest
-        network = learning + activations + context
+        network = _WAITING + learning + activations + context
         if params["memory"]:
             return network + 16 * int(params["block"]) + memory_of(params)
         return network + 11 * int(params["block"])
@@ -217,7 +221,9 @@ def _configs(params: Params) -> tuple[PacConfig, SepConfig]:
     def number(name: str) -> int:
         return int(params[name])
 
-    seb = SepConfig(*map(number, ("context", "patch", "stride", "fused", "direct", "embedding")))
+    seb = SepConfig(
+        *map(number, ("context", "patch", "stride", "fused", "direct", "embedding", "words"))
+    )
     token = seb.token if params["seb"] else seb.embedding
     backbone = PacConfig(
         lanes=number("lanes"),
@@ -256,8 +262,8 @@ def _records(loop: Loop, params: Params, beside: bool = True) -> Records:
     """How records are coded."""
     from nncomp.codecs.neural.records import MemorySizes, Records
 
-    sizes = MemorySizes(*sizes_of(params)) if params["memory"] else None
-    return Records(loop, sizes, beside)
+    sizes = MemorySizes(*sizes_of(params), int(params["block"]))
+    return Records(loop, sizes if params["memory"] else None, beside)
 
 
 def _loop(params: Params, context: Context) -> Loop:

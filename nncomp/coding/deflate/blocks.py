@@ -26,7 +26,16 @@ from nncomp.coding.deflate.format import (
 from nncomp.coding.deflate.trees import BITS_MAX, Tree, build_tree, new_tree, set_codes
 from nncomp.coding.jit import inline, kernel
 
-__all__ = ["WRITTEN", "Writer", "flush", "writer"]
+__all__ = [
+    "WAITING",
+    "WRITTEN",
+    "Writer",
+    "flush",
+    "put_block",
+    "put_block_as_told",
+    "put_head",
+    "writer",
+]
 
 Array = NDArray[Any]
 
@@ -41,7 +50,7 @@ _NEAR = np.searchsorted(DISTANCE_BASE, np.arange(256) + 1, "right") - 1
 _WIDE = np.searchsorted(DISTANCE_BASE, np.arange(0, WINDOW, 128) + 1, "right") - 1
 
 # Fields of the state of a writer: bytes written, bits that wait, how many they are.
-WRITTEN, _WAITING, _BITS = range(3)
+WRITTEN, WAITING, _BITS = range(3)
 
 
 class Writer(NamedTuple):
@@ -98,6 +107,86 @@ def flush(w: Writer, tokens: Array, content: Array, kept: bool, fixed: bool, las
         fixed: Whether only fixed codes are wanted.
         last: Whether it is the last block.
     """
+    symbols, distances, lengths, told = _make_codes(w, tokens)
+    head = 5 + 5 + 4 + 3 * lengths + _cost(w.lengths.counts, w.lengths.lengths, _AGAIN_BITS)
+    own = (head + _body(w, w.literals.lengths, w.distances.lengths) + 3 + 7) // 8
+    common = (_body(w, w.fixed_literals.lengths, w.fixed_distances.lengths) + 3 + 7) // 8
+    least = common if fixed or common <= own else own
+    if kept and len(content) + 4 <= least:
+        _put(w.out, w.state, last | STORED << 1, 3)
+        _store(w.out, w.state, content)
+    elif least == common:
+        _put(w.out, w.state, last | FIXED << 1, 3)
+        _put_tokens(w.out, w.state, tokens, w.fixed_literals, w.fixed_distances)
+    else:
+        _put(w.out, w.state, last | DYNAMIC << 1, 3)
+        _put_head(w, symbols, distances, lengths, told)
+        _put_tokens(w.out, w.state, tokens, w.literals, w.distances)
+    if last:
+        _fill_byte(w.out, w.state)
+
+
+@kernel
+def put_block(w: Writer, tokens: Array, content: Array, form: int, last: bool) -> None:
+    """Write a block in a form that is told; a dynamic one with the codes that zlib makes.
+
+    Args:
+        w: As for `flush`, and so the next two.
+        tokens: int32.
+        content: uint8, stored if that is the form.
+        form: `STORED`, `FIXED` or `DYNAMIC`.
+        last: Whether it is the last block.
+    """
+    _put(w.out, w.state, last | form << 1, 3)
+    if form == STORED:
+        _store(w.out, w.state, content)
+    elif form == FIXED:
+        _put_tokens(w.out, w.state, tokens, w.fixed_literals, w.fixed_distances)
+    else:
+        put_head(w, tokens)
+        _put_tokens(w.out, w.state, tokens, w.literals, w.distances)
+    if last:
+        _fill_byte(w.out, w.state)
+
+
+@kernel
+def put_block_as_told(w: Writer, tokens: Array, head: Array, size: int, last: bool) -> None:
+    """Write a dynamic block with codes that are told.
+
+    Args:
+        w: As for `flush`, and so is `tokens`; with the lengths of codes.
+        tokens: int32.
+        head: uint8, bits that tell the codes.
+        size: How many bits.
+        last: Whether it is the last block.
+    """
+    set_codes(w.literals.lengths, w.literals.codes)
+    set_codes(w.distances.lengths, w.distances.codes)
+    _put(w.out, w.state, last | DYNAMIC << 1, 3)
+    for k in range(size):
+        _put(w.out, w.state, head[k >> 3] >> (k & 7) & 1, 1)
+    _put_tokens(w.out, w.state, tokens, w.literals, w.distances)
+    if last:
+        _fill_byte(w.out, w.state)
+
+
+@kernel
+def put_head(w: Writer, tokens: Array) -> Any:
+    """Write the codes that zlib makes for these tokens; the bits they take."""
+    before = 8 * w.state[WRITTEN] + w.state[_BITS]
+    symbols, distances, lengths, told = _make_codes(w, tokens)
+    _put_head(w, symbols, distances, lengths, told)
+    return 8 * w.state[WRITTEN] + w.state[_BITS] - before
+
+
+@kernel
+def _make_codes(w: Writer, tokens: Array) -> tuple[int, int, int, int]:
+    """Make codes for these tokens.
+
+    Returns:
+        How many symbols and distances have lengths, how many lengths of these have, and how
+        many codes tell them.
+    """
     _count(w, tokens)
     symbols = 1 + build_tree(w.literals, BITS_MAX)
     distances = 1 + build_tree(w.distances, BITS_MAX)
@@ -110,22 +199,7 @@ def flush(w: Writer, tokens: Array, content: Array, kept: bool, fixed: bool, las
     lengths = len(ORDER)
     while lengths > 4 and w.lengths.lengths[ORDER[lengths - 1]] == 0:
         lengths -= 1
-    head = 5 + 5 + 4 + 3 * lengths + _cost(w.lengths.counts, w.lengths.lengths, _AGAIN_BITS)
-    own = (head + _body(w, w.literals.lengths, w.distances.lengths) + 3 + 7) // 8
-    common = (_body(w, w.fixed_literals.lengths, w.fixed_distances.lengths) + 3 + 7) // 8
-    least = common if fixed or common <= own else own
-    if kept and len(content) + 4 <= least:
-        _store(w.out, w.state, content, last)
-    elif least == common:
-        _put(w.out, w.state, last | FIXED << 1, 3)
-        _put_tokens(w.out, w.state, tokens, w.fixed_literals, w.fixed_distances)
-    else:
-        _put(w.out, w.state, last | DYNAMIC << 1, 3)
-        _put(w.out, w.state, symbols - 257 | distances - 1 << 5 | lengths - 4 << 10, 14)
-        _put_lengths(w, lengths, told)
-        _put_tokens(w.out, w.state, tokens, w.literals, w.distances)
-    if last:
-        _fill_byte(w.out, w.state)
+    return symbols, distances, lengths, told
 
 
 @inline
@@ -206,12 +280,12 @@ def _body(w: Writer, literals: Array, distances: Array) -> Any:
 @kernel
 def _put(out: Array, s: Array, value: int, bits: int) -> None:
     """Write up to 16 bits, the lowest first, and change the state so."""
-    s[_WAITING] |= value << s[_BITS]
+    s[WAITING] |= value << s[_BITS]
     s[_BITS] += bits
     while s[_BITS] >= 8:
-        out[s[WRITTEN]] = s[_WAITING] & 255
+        out[s[WRITTEN]] = s[WAITING] & 255
         s[WRITTEN] += 1
-        s[_WAITING] >>= 8
+        s[WAITING] >>= 8
         s[_BITS] -= 8
 
 
@@ -223,9 +297,8 @@ def _fill_byte(out: Array, s: Array) -> None:
 
 
 @inline
-def _store(out: Array, s: Array, content: Array, last: bool) -> None:
-    """A block without codes."""
-    _put(out, s, last | STORED << 1, 3)
+def _store(out: Array, s: Array, content: Array) -> None:
+    """Bytes without codes."""
     _fill_byte(out, s)
     size = len(content)
     _put(out, s, size, 16)
@@ -236,8 +309,9 @@ def _store(out: Array, s: Array, content: Array, last: bool) -> None:
 
 
 @inline
-def _put_lengths(w: Writer, lengths: int, told: int) -> None:
+def _put_head(w: Writer, symbols: int, distances: int, lengths: int, told: int) -> None:
     """The lengths of the codes of a block, and before them the codes for these."""
+    _put(w.out, w.state, symbols - 257 | distances - 1 << 5 | lengths - 4 << 10, 14)
     for k in range(lengths):
         _put(w.out, w.state, w.lengths.lengths[ORDER[k]], 3)
     for k in range(told):
@@ -249,7 +323,7 @@ def _put_lengths(w: Writer, lengths: int, told: int) -> None:
 @kernel
 def _put_tokens(out: Array, s: Array, tokens: Array, literals: Tree, distances: Tree) -> None:
     """The tokens of a block and its end; bits are kept in local variables for speed."""
-    at, waiting, bits = s[WRITTEN], s[_WAITING], s[_BITS]
+    at, waiting, bits = s[WRITTEN], s[WAITING], s[_BITS]
     for token in tokens:
         if token < 256:
             waiting |= literals.codes[token] << bits
@@ -271,5 +345,5 @@ def _put_tokens(out: Array, s: Array, tokens: Array, literals: Tree, distances: 
             at += 1
             waiting >>= 8
             bits -= 8
-    s[WRITTEN], s[_WAITING], s[_BITS] = at, waiting, bits
+    s[WRITTEN], s[WAITING], s[_BITS] = at, waiting, bits
     _put(out, s, literals.codes[END], literals.lengths[END])

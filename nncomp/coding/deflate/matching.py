@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.coding.deflate.format import MATCH_MAX, MATCH_MIN
-from nncomp.coding.deflate.settings import FILTERED, HUFFMAN, RUNS, Settings
+from nncomp.coding.deflate.settings import FILTERED, FILTERED_MIN, HUFFMAN, RUNS, Settings
 from nncomp.coding.jit import inline, kernel
 
-__all__ = ["AT", "BASE", "BLOCK_END", "Matcher", "matcher", "next_block"]
+__all__ = ["AT", "BASE", "BLOCK_END", "Matcher", "insert", "longest", "matcher", "next_block"]
 
 Array = NDArray[Any]
 
@@ -60,7 +60,7 @@ def matcher(settings: Settings) -> Matcher:
     s[_WAY] = _GREEDY_WAY if settings.greedy else _LAZY_WAY
     s[_WAY] = {HUFFMAN: _NO_MATCH_WAY, RUNS: _RUN_WAY}.get(settings.strategy, s[_WAY])
     s[_GOOD : _TRIES + 1] = settings.effort
-    s[_SHORTEST] = 6 if settings.strategy == FILTERED else MATCH_MIN
+    s[_SHORTEST] = FILTERED_MIN if settings.strategy == FILTERED else MATCH_MIN
     s[_FAR], s[_SYMBOLS], s[_WINDOW] = settings.far, settings.symbols, 1 << settings.window
     s[_LENGTH] = MATCH_MIN - 1
     bits = settings.memory + 7
@@ -98,7 +98,7 @@ def _look_ahead(s: Array, at: int, end: int, least: int) -> None:
 
 
 @inline
-def _insert(m: Matcher, raw: Array, at: int) -> Any:
+def insert(m: Matcher, raw: Array, at: int) -> Any:
     """Hang a place into its chain; returns the one before."""
     shift = m.state[_SHIFT]
     a, b, c = np.int64(raw[at]), np.int64(raw[at + 1]), np.int64(raw[at + 2])
@@ -110,7 +110,7 @@ def _insert(m: Matcher, raw: Array, at: int) -> Any:
 
 
 @inline
-def _longest(m: Matcher, raw: Array, at: int, first: Any, least: int) -> Any:
+def longest(m: Matcher, raw: Array, at: int, first: Any, least: int) -> Any:
     """The longest match along a chain that is longer than `least`.
 
     Returns:
@@ -154,9 +154,9 @@ def _greedy(m: Matcher, raw: Array) -> tuple[int, bool]:
         length: Any = MATCH_MIN - 1
         start: Any = np.int64(0)
         if n - at >= MATCH_MIN:
-            first = _insert(m, raw, at)
+            first = insert(m, raw, at)
             if first > 0 and at - first <= reach:
-                length, start = _longest(m, raw, at, first, MATCH_MIN - 1)
+                length, start = longest(m, raw, at, first, MATCH_MIN - 1)
         if length < MATCH_MIN:
             tokens[count] = raw[at]
             at += 1
@@ -164,7 +164,7 @@ def _greedy(m: Matcher, raw: Array) -> tuple[int, bool]:
             tokens[count] = length << 16 | at - start
             if length <= s[_LAZY] and n - at - length >= MATCH_MIN:
                 for k in range(at + 1, at + length):
-                    _insert(m, raw, k)
+                    insert(m, raw, k)
             at += length
         count += 1
     s[AT] = s[BLOCK_END] = at
@@ -180,11 +180,11 @@ def _lazy(m: Matcher, raw: Array) -> tuple[int, bool]:
     count, last = 0, True
     while at < n:
         _look_ahead(s, at, n, _AHEAD)
-        first = _insert(m, raw, at) if n - at >= MATCH_MIN else np.int64(-1)
+        first = insert(m, raw, at) if n - at >= MATCH_MIN else np.int64(-1)
         old, old_start = length, start
         length = MATCH_MIN - 1
         if first > 0 and old < s[_LAZY] and at - first <= reach:
-            length, start = _longest(m, raw, at, first, old)
+            length, start = longest(m, raw, at, first, old)
             if length < s[_SHORTEST] or (length == MATCH_MIN and at - start > s[_FAR]):
                 length = MATCH_MIN - 1
         s[BLOCK_END] = at
@@ -192,7 +192,7 @@ def _lazy(m: Matcher, raw: Array) -> tuple[int, bool]:
             tokens[count] = old << 16 | at - 1 - old_start
             count += 1
             for k in range(at + 1, min(at + old - 1, n - MATCH_MIN + 1)):
-                _insert(m, raw, k)
+                insert(m, raw, k)
             at += old - 1
             length, waiting = MATCH_MIN - 1, 0
             s[BLOCK_END] = at

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.coding.deflate.encoder import agreement, plain
-from nncomp.coding.deflate.first_block import FirstBlock, first_block
-from nncomp.coding.deflate.format import WINDOW
+from nncomp.coding.deflate.format import STORED, WINDOW
 from nncomp.coding.deflate.matching import matcher, next_block
+from nncomp.coding.deflate.reader import Block, read_blocks
 from nncomp.coding.deflate.settings import (
     DEFAULT,
     FILTERED,
+    FILTERED_MIN,
     FIXED_CODES,
     HUFFMAN,
     RUNS,
@@ -35,7 +36,6 @@ Array = NDArray[Any]
 _LEVELS = (6, 9, 7, 8, 5, 4, 3, 2, 1)
 _MEMORIES = (8, 9, 7, 6, 5, 4, 3, 2, 1)
 _FAR = 4096  # as zlib has it; pngcrush has no such limit
-_SHORT = 6  # matches of `FILTERED` are at least as long
 _AHEAD = 262  # how far from the size of the window the greatest distance is
 
 
@@ -51,24 +51,26 @@ def find_settings(stream: Array, content: Array, window: int = 15) -> Settings |
         None if there are none, or none was found: not all that is possible is tried.
     """
     stream, content = plain(stream), plain(content)
-    block = first_block(stream)
+    block = next(read_blocks(stream), None)
+    if block is None:
+        return None
     for settings in _candidates(block, window):
-        if block is not None and not _agrees(content, settings, block):
+        if block.form != STORED and not _agrees(content, settings, block):
             continue
         if agreement(content, settings, stream) == len(stream):
             return settings
     return None
 
 
-def _candidates(block: FirstBlock | None, window: int) -> Iterator[Settings]:
+def _candidates(block: Block, window: int) -> Iterator[Settings]:
     """Settings that may give such a block, the most probable first."""
-    tokens = np.zeros(0, np.int32) if block is None else block.tokens
+    tokens = block.tokens
     lengths, distances = tokens >> 16, tokens & 0xFFFF
     matches = lengths > 0
-    shortest = int(lengths[matches].min(initial=_SHORT))
+    shortest = int(lengths[matches].min(initial=FILTERED_MIN))
     farthest = int(distances[matches].max(initial=0))
     strategies = [DEFAULT, FIXED_CODES]
-    if shortest >= _SHORT:
+    if shortest >= FILTERED_MIN:
         strategies.insert(0, FILTERED)
     fars = [_FAR]
     if int(distances[lengths == 3].max(initial=0)) > _FAR:
@@ -88,16 +90,16 @@ def _candidates(block: FirstBlock | None, window: int) -> Iterator[Settings]:
                             yield settings
 
 
-def _memories(block: FirstBlock | None) -> Iterator[int]:
+def _memories(block: Block) -> Iterator[int]:
     """What may end the first block where it ends."""
     for memory in _MEMORIES:
         symbols = Settings(memory=memory).symbols
-        count = symbols if block is None else len(block.tokens)
-        if count == symbols or (count < symbols and block is not None and block.last):
+        count = symbols if block.form == STORED else len(block.tokens)
+        if count == symbols or (count < symbols and block.last):
             yield memory
 
 
-def _agrees(content: Array, settings: Settings, block: FirstBlock) -> bool:
+def _agrees(content: Array, settings: Settings, block: Block) -> bool:
     """Whether the first block has these tokens."""
     m = matcher(settings)
     count, _ = next_block(m, content)

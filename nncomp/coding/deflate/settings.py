@@ -11,10 +11,22 @@ from typing import NamedTuple
 
 from nncomp.errors import CorruptError
 
-__all__ = ["DEFAULT", "FILTERED", "FIXED_CODES", "HUFFMAN", "RUNS", "SETTINGS_SIZE", "Settings"]
+__all__ = [
+    "DEFAULT",
+    "FILTERED",
+    "FILTERED_MIN",
+    "FIXED_CODES",
+    "HUFFMAN",
+    "RUNS",
+    "SETTINGS_SIZE",
+    "Settings",
+]
 
 DEFAULT, FILTERED, HUFFMAN, RUNS, FIXED_CODES = range(5)
 """Strategies, numbered as zlib does."""
+
+FILTERED_MIN = 6
+"""Bytes of the shortest match with `FILTERED`."""
 
 _FORM = struct.Struct("<BBH")
 SETTINGS_SIZE = _FORM.size

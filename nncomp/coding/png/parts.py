@@ -6,7 +6,7 @@ The recipe, read by `put_together`:
 
     u8 flags            1: content is pixels, else lines as they were; 2: types as
                         differences, modulo 5, to `least_types`
-    settings            of the deflate encoder, see `deflate.settings`
+    varint n, n bytes   plan of the deflate stream, see `deflate.plan`
     2 bytes             header of the zlib stream (RFC 1950)
     varint n, sizes     of IDAT chunks: of all but the last and of the last, or 0 and n sizes
     chunks, chunks      before and behind them: varint n, then varint size, type, content of each
@@ -24,9 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nncomp.coding.deflate.encoder import deflate, plain
-from nncomp.coding.deflate.search import find_settings
-from nncomp.coding.deflate.settings import SETTINGS_SIZE, Settings
+from nncomp.coding.deflate.encoder import plain
+from nncomp.coding.deflate.plan import make_plan, make_stream
 from nncomp.coding.png.chunks import (
     CHUNKS_MAX,
     DATA,
@@ -67,7 +66,7 @@ class Parts(NamedTuple):
 class _Recipe(NamedTuple):
     """What a recipe says."""
 
-    settings: Settings
+    plan: bytes
     zlib_header: bytes
     regular: int
     sizes: list[int]
@@ -85,7 +84,7 @@ def take_apart(file: bytes, most: int) -> Parts | None:
         most: The most bytes that the lines may have.
 
     Returns:
-        None if it is no PNG, if it is damaged, or if its stream is none of zlib's.
+        None if it is no PNG, if it is damaged, or if its stream cannot be foretold.
     """
     if not file.startswith(SIGNATURE):
         return None
@@ -99,12 +98,12 @@ def take_apart(file: bytes, most: int) -> Parts | None:
     if lines is None:
         return None
     deflated = np.frombuffer(stream, np.uint8)[_ZLIB_HEADER:-_ADLER]
-    settings = find_settings(deflated, lines, (stream[0] >> 4) + 8)
-    if settings is None:
+    plan = make_plan(deflated, lines, (stream[0] >> 4) + 8)
+    if plan is None:
         return None
     content, types, header = _unfiltered(lines, chunks[0])
     recipe = _Recipe(
-        settings,
+        plan,
         bytes(stream[:_ZLIB_HEADER]),
         *_told_sizes([len(chunk.content) for chunk in chunks[first : first + count]]),
         chunks[:first],
@@ -132,7 +131,7 @@ def put_together(content: Array, recipe: bytes, size: int) -> bytes:
     """
     told = _unpack(recipe, content)
     lines = _lines(content, told)
-    stream = b"".join([told.zlib_header, deflate(lines, told.settings), _adler(lines)])
+    stream = b"".join([told.zlib_header, make_stream(told.plan, lines), _adler(lines)])
     pieces = len(told.sizes) or -(-len(stream) // told.regular)
     if pieces > CHUNKS_MAX or (told.sizes and sum(told.sizes) != len(stream)):
         raise CorruptError(f"a deflate stream of {len(stream)} bytes is in {pieces} pieces")
@@ -216,7 +215,8 @@ def _pack(recipe: _Recipe, content: Array) -> bytes:
         differences = (types + FILTERS - _expected(content, recipe.before[0])) % FILTERS
         if np.count_nonzero(differences) < np.count_nonzero(np.diff(types)):
             flags, types = flags | _DIFFERENCES, differences
-    pieces: list[memoryview | bytes] = [bytes([flags]), recipe.settings.pack(), recipe.zlib_header]
+    pieces: list[memoryview | bytes] = [bytes([flags]), pack_varint(len(recipe.plan)), recipe.plan]
+    pieces.append(recipe.zlib_header)
     sizes = [] if recipe.regular else [len(recipe.sizes), *recipe.sizes]
     pieces += [pack_varint(size) for size in (recipe.regular, *sizes)]
     for chunks in (recipe.before, recipe.behind):
@@ -230,7 +230,7 @@ def _unpack(packed: bytes, content: Array) -> _Recipe:
     """Read what `_pack` makes."""
     text = Text(packed, 0)
     flags = text.take(1)[0]
-    settings = Settings.unpack(text.take(SETTINGS_SIZE))
+    plan = text.take(unpack_varint(text))
     zlib_header = text.take(_ZLIB_HEADER)
     regular, sizes = _read_sizes(text)
     before, behind = _read_chunks(text), _read_chunks(text)
@@ -244,7 +244,7 @@ def _unpack(packed: bytes, content: Array) -> _Recipe:
         elif types.max() >= FILTERS:
             raise CorruptError("a PNG file has a filter of no known type", offset=text.offset)
     rest = text.take(text.left)
-    return _Recipe(settings, zlib_header, regular, sizes, before, behind, types, rest)
+    return _Recipe(plan, zlib_header, regular, sizes, before, behind, types, rest)
 
 
 def _told_sizes(sizes: list[int]) -> tuple[int, list[int]]:

@@ -21,6 +21,7 @@ WAVE = (3000 * np.sin(np.arange(3000) / 7) + RANDOM.normal(0, 20, 3000)).astype(
 FLOATS = RANDOM.normal(0, 0.02, 900).astype("<f4").tobytes()
 PICTURE = (np.add.outer(np.arange(48), 2 * np.arange(64)) % 251).astype(np.uint8).tobytes()
 PIXELS = np.repeat(np.frombuffer(PICTURE, np.uint8), 3).tobytes()
+LETTERS = np.frombuffer(b"acgt", np.uint8)[RANDOM.integers(0, 4, 3000)].tobytes()
 CONTENTS = {
     "one": b"x",
     "text": TEXT,
@@ -31,6 +32,7 @@ CONTENTS = {
     "pixels": PIXELS,
     "noise": RANDOM.bytes(3000),
     "zeros": bytes(70_000),
+    "letters": LETTERS,
 }
 
 
@@ -55,7 +57,8 @@ def test_content_comes_back(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("text", 120), ("wave", 4300), ("picture", 300), ("zeros", 40)]
+    ("name", "most"),
+    [("text", 120), ("wave", 4300), ("picture", 300), ("zeros", 40), ("letters", 850)],
 )
 def test_it_is_small(name: str, most: int) -> None:
     blocks = encode(CONTENTS[name], params_of())
@@ -72,6 +75,12 @@ def test_levels(level: int) -> None:
     params = MIX.settle(resolve_params(MIX, {}, level), TEXT, True)
     assert MIX.memory(params) < 60 << 20  # little content asks for little
     assert decode(encode(TEXT, params), params) == TEXT
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_lean(name: str) -> None:
+    params = params_of(contexts="5")
+    assert decode(encode(CONTENTS[name], params), params) == CONTENTS[name]
 
 
 def test_threads_change_nothing() -> None:
@@ -108,7 +117,7 @@ def test_other_processors_agree() -> None:
     code = (
         "import hashlib\n"
         "from tests.unit.codecs.mix.test_mix import CONTENTS, encode, params_of\n"
-        "for name in ('text', 'wave', 'pixels'):\n"
+        "for name in ('text', 'wave', 'pixels', 'letters'):\n"
         "    (block,) = encode(CONTENTS[name][:3000], params_of())\n"
         "    print(hashlib.sha256(block.payload).hexdigest())\n"
     )

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import nncomp
-from nncomp.codecs.mix import coder
+from nncomp.codecs.mix import payload
 from nncomp.errors import LimitError
 
 ROOT = Path(__file__).parents[4]
@@ -112,7 +112,7 @@ def test_memory_is_stated_and_obeyed() -> None:
 
 def test_only_the_records_that_are_needed_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[int] = []
-    decode_block = coder.decode_block
+    decode_block = payload.decode_block
 
     def counted(coded: object, size: int, *rest: object) -> object:
         decoded.append(size)
@@ -121,7 +121,7 @@ def test_only_the_records_that_are_needed_are_decoded(monkeypatch: pytest.Monkey
     archive = nncomp.compress(TEXT, SHORT)
     (info,) = nncomp.inspect(io.BytesIO(archive))
     assert info.records == 4
-    monkeypatch.setattr(coder, "decode_block", counted)
+    monkeypatch.setattr(payload, "decode_block", counted)
     with nncomp.open(io.BytesIO(archive)) as file:
         for start in (3 * 65536 - 20, 100, 70_000):
             file.seek(start)

@@ -23,6 +23,7 @@ from nncomp.errors import CorruptError
 DATA = Path(__file__).parents[4] / "../shared/data/image"
 RANDOM = np.random.default_rng(8)
 MOST = 1 << 20
+SIZES = 9  # where sizes stand in a recipe, behind flags, plan of 6 bytes and header
 USUAL = Settings(6, FILTERED)
 GREY, RGB, PALETTE, RGBA = 0, 2, 3, 6
 
@@ -96,6 +97,17 @@ def test_round_trip(name: str) -> None:
     assert (parts.header is None) == as_lines
 
 
+def test_streams_of_other_encoders() -> None:
+    encoder = zlib.compressobj(9, zlib.DEFLATED, 15)
+    stream = encoder.compress(LEAST[:900]) + encoder.flush(zlib.Z_FULL_FLUSH)
+    stream += encoder.compress(LEAST[900:]) + encoder.flush()
+    start = SIGNATURE + pack_chunk(b"IHDR", header(70, 50))
+    file = start + pack_chunk(b"IDAT", stream) + pack_chunk(b"IEND", b"")
+    parts = take_apart(file, MOST)
+    assert parts is not None
+    assert put_together(parts.content, parts.recipe, len(file)) == file
+
+
 def test_types_that_are_foreseen_take_nothing() -> None:
     parts = take_apart(FILES["least"], MOST)
     assert parts is not None
@@ -110,9 +122,9 @@ def wrong(file: bytes, at: int) -> bytes:
 def test_left_as_it_is() -> None:
     file = FILES["least"]
     encoder = zlib.compressobj(9, zlib.DEFLATED, 15)
-    flushed = encoder.compress(LEAST[:900]) + encoder.flush(zlib.Z_FULL_FLUSH)
-    flushed += encoder.compress(LEAST[900:]) + encoder.flush()
-    data, end = pack_chunk(b"IDAT", flushed), pack_chunk(b"IEND", b"")
+    stream = encoder.compress(LEAST) + encoder.flush()
+    data, end = pack_chunk(b"IDAT", stream), pack_chunk(b"IEND", b"")
+    other_sum = pack_chunk(b"IDAT", stream[:-1] + b"?")
     for other in (
         b"",
         SIGNATURE,
@@ -121,7 +133,7 @@ def test_left_as_it_is() -> None:
         wrong(file, 20),
         wrong(file, len(file) // 2),
         SIGNATURE + pack_chunk(b"IDAT", b"short") + end,
-        SIGNATURE + pack_chunk(b"IHDR", header(70, 50)) + data + end,
+        SIGNATURE + pack_chunk(b"IHDR", header(70, 50)) + other_sum + end,
         SIGNATURE + pack_chunk(b"IHDR", header(70, 50)) + NOTE * (CHUNKS_MAX + 1) + data + end,
     ):
         assert take_apart(other, MOST) is None
@@ -196,7 +208,7 @@ def test_hostile_recipes() -> None:
     parts = take_apart(FILES["least"], MOST)
     assert parts is not None
     size, content, recipe = len(FILES["least"]), parts.content, parts.recipe
-    start, many = recipe[:7], b"\xff\xff\xff\xff\x7f"
+    start, many = recipe[:SIZES], b"\xff\xff\xff\xff\x7f"
     for hostile, message in (
         (b"", "past the end"),
         (start + b"\0\0", "no chunks for its stream"),
@@ -214,6 +226,6 @@ def test_hostile_recipes() -> None:
     lines = lines_of(RANDOM.integers(0, 256, (600, 600), np.uint8), 0, 1)
     parts = take_apart(png(header(600, 600, colour=GREY), lines), MOST)
     assert parts is not None
-    tiny = parts.recipe[:7] + b"\1" + parts.recipe[7 + 2 :]
+    tiny = parts.recipe[:SIZES] + b"\1" + parts.recipe[SIZES + 2 :]
     with pytest.raises(CorruptError, match="pieces"):
         put_together(parts.content, tiny, 1 << 30)
