@@ -19,6 +19,7 @@ from nncomp.codecs.mix.past import (
     LINE,
     ROW,
     SELECT,
+    TAG,
     WORD,
     WORD1,
     WORD2,
@@ -40,7 +41,7 @@ def byte_back(h: Array, buf: Array, back: int) -> int:
 
 @inline
 def text_contexts(h: Array, buf: Array, indirect: Array, ctx: Array) -> None:
-    """Orders, words, columns: 15 contexts, the most useful first."""
+    """Orders, words, columns, tags: 18 contexts, the most useful first."""
     c4, c8 = h[C4], h[C8]
     c1 = c4 & 0xFF
     ctx[0] = c1
@@ -58,6 +59,9 @@ def text_contexts(h: Array, buf: Array, indirect: Array, ctx: Array) -> None:
     ctx[12] = hashed(h[WORD], h[FIRST] | c1 << 8)
     ctx[13] = c4 & 0xF0F0FF
     ctx[14] = hashed(h[WORD], h[WORD2])
+    ctx[15] = hashed(min(h[AT] - h[LINE], 255), c1)
+    ctx[16] = hashed(h[TAG], h[WORD])
+    ctx[17] = h[CLASSES] & 0xFFFFFFFFFFFF
     h[SELECT] = h[CLASSES] & 0xFF
     h[SELECT + 1] = c1
     h[SELECT + 2] = c4 >> 8 & 0xFF

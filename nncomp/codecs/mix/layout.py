@@ -19,13 +19,13 @@ from nncomp.codecs.mix.machine import make_absolute, make_relative
 from nncomp.errors import CorruptError
 
 __all__ = [
+    "FILES",
     "KINDS",
     "LEAN",
     "LETTERS",
     "NUMBERS",
     "RECORDS",
     "TEXT",
-    "UNDONE",
     "Layout",
     "arranged",
     "read_layout",
@@ -34,9 +34,9 @@ __all__ = [
 
 Array = NDArray[Any]
 
-TEXT, RECORDS, NUMBERS, LEAN, LETTERS, UNDONE = range(6)
+TEXT, RECORDS, NUMBERS, LEAN, LETTERS, FILES = range(6)
 
-KINDS = {TEXT: 15, RECORDS: 24, NUMBERS: 20, LEAN: 5, LETTERS: 13}
+KINDS = {TEXT: 18, RECORDS: 24, NUMBERS: 20, LEAN: 5, LETTERS: 13}
 """How many contexts a kind has."""
 
 _NONE = struct.Struct("<")

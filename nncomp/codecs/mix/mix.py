@@ -58,15 +58,15 @@ class _Mix:
 
     name = "mix"
     codec_id = 8
-    version = 1
+    version = 2
     profile = 0
     params = _PARAMS
     levels = _LEVELS
     independent = True
 
     def peek(self, params: Params) -> int:
-        """`settle` looks at what the caller has anyway."""
-        return 0
+        """A block, whose size decides on the memory."""
+        return int(params["block"]) + 1
 
     def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
         """No more memory than the content can fill; the table a power of two."""
@@ -77,7 +77,7 @@ class _Mix:
             view = memoryview(head).cast("B")
             size = max(view.nbytes, lines_size(view))
             block = max(64 << 10, min(block, size))
-        return {**params, **settle_memory(params, size), "block": block}
+        return {**params, **settle_memory(params, min(size or block, block)), "block": block}
 
     def max_block(self, params: Params) -> int:
         """As asked for."""

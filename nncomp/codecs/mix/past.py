@@ -39,6 +39,7 @@ MATCH_LENGTH, MATCH_AT, MATCH_BYTE = 20, 22, 24
 # Numbers: see `numeric`.
 RATE = 26
 LETTERS = 27  # the newest letters of two bits, newest lowest; see `contexts`
+TAG, IN_TAG = 28, 29  # the newest tag's name, and whether it goes on
 SAMPLE = 32
 FIELDS = 128
 
@@ -91,11 +92,22 @@ def _note_word(h: Array, byte: int) -> None:
         h[WORD2] = h[WORD1]
         h[WORD1] = h[WORD]
         h[WORD] = 0
+    _note_tag(h, byte)
     h[CLASSES] = (h[CLASSES] << 3 | kind) & 0xFFFFFFFFFFFF
     if byte == 0x3C or byte == 0x5B or byte == 0x7B or byte == 0x28:  # < [ { (
         h[BRACKET] = byte
     elif byte == 0x3E or byte == 0x5D or byte == 0x7D or byte == 0x29 or byte == 0x0A:
         h[BRACKET] = 0
+
+
+@inline
+def _note_tag(h: Array, byte: int) -> None:
+    if byte == 0x3C:  # <
+        h[TAG] = h[IN_TAG] = 1
+    elif byte == 0x3E or byte == 0x20:
+        h[IN_TAG] = 0
+    elif h[IN_TAG]:
+        h[TAG] = hashed(h[TAG], byte)
 
 
 @inline

@@ -1,29 +1,37 @@
-"""What stands in the payload of a record: coded bytes, or a file undone.
+"""What stands in the payload of a record: coded bytes, or files undone and what lies around.
 
     payload = layout (see `layout.py`), coded bits
-            | UNDONE, varint n, varint r, varint c, recipe, payload of the content
+            | FILES, varint k, k * (varint gap, varint size, varint p), varint c, file*, around
 
-A PNG file holds its pixels as a deflate stream, in which no model sees anything. So it is
-coded as its pixels, n bytes of content, and a recipe of r bytes that makes the same file of
-them again (`coding/png/parts.py`). The recipe takes c bytes as a payload of its own, or
-stands as it is where c is 0.
+A PNG file holds its pixels as a deflate stream, in which no model sees anything. So each of
+the k files in a block is coded as its pixels, n bytes of content, and a recipe of r bytes that
+makes the same file of them again (`coding/png/parts.py`):
+
+    file = varint n, varint r, varint q, recipe, payload of the content
+
+`gap` bytes lie before a file of `size` bytes, which takes p bytes here. All that lies around
+files is one payload of c bytes, and a recipe is a payload of q bytes; where c or q is 0, the
+bytes stand as they are.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.codecs.mix.coder import decode_block, encode_block
 from nncomp.codecs.mix.detect import find_layout
-from nncomp.codecs.mix.layout import KINDS, LEAN, NUMBERS, UNDONE, Layout, read_layout
+from nncomp.codecs.mix.layout import FILES, KINDS, LEAN, NUMBERS, Layout, read_layout
+from nncomp.coding.png.chunks import SIGNATURE
 from nncomp.coding.png.parts import Parts, put_together, take_apart
 from nncomp.coding.varint import Text, pack_varint, unpack_varint
 from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nncomp.coding.png.chunks import Header
 
 __all__ = ["decode_payload", "encode_payload"]
@@ -31,7 +39,10 @@ __all__ = ["decode_payload", "encode_payload"]
 Array = NDArray[Any]
 
 _ROW_MAX = 0xFFFF  # as a layout tells it
-_NUMBERS_MAX = 3 * 10  # bytes of three varints
+_VARINT = 10  # bytes of one at most
+# Files have so many bytes, or more than half of the block: each takes a predictor of its own.
+_FILE_MIN = 1 << 12
+_FAILURES = 100  # signatures without a file that can be undone, before no more are tried
 _SMALL_TABLE = 14  # log2 of the lines for a small recipe
 
 
@@ -42,50 +53,106 @@ def encode_payload(raw: bytes, table: int, contexts: int, most: int) -> bytes | 
         raw: The block.
         table: log2 of the lines of the slot table.
         contexts: The most contexts in use.
-        most: The most bytes of content.
+        most: The most bytes of content of a file.
     """
-    data = np.frombuffer(raw, np.uint8)
     if contexts <= KINDS[LEAN]:
-        return encode_block(data, Layout(LEAN), table, contexts)
-    parts = take_apart(raw, most)
-    if parts is not None and len(parts.recipe) <= most:
-        payload = _encode_parts(parts, table, contexts)
-        if payload is not None and len(payload) < len(raw):
-            return payload
-    return encode_block(data, find_layout(data), table, contexts)
+        return encode_block(np.frombuffer(raw, np.uint8), Layout(LEAN), table, contexts)
+    files = list(_coded_files(raw, table, contexts, most))
+    if not files:
+        return _encode(raw, table, contexts)
+    places = [0, *(at for file in files for at in (file.start, file.start + file.size)), len(raw)]
+    around = b"".join(raw[a:b] for a, b in zip(places[::2], places[1::2], strict=True))
+    coded = _encode(around, table, contexts) if around else None
+    numbers, end = [len(files)], 0
+    for file in files:
+        numbers += file.start - end, file.size, len(file.payload)
+        end = file.start + file.size
+    numbers.append(len(coded) if coded else 0)
+    head = bytes([FILES]) + b"".join(pack_varint(number) for number in numbers)
+    payload = b"".join([head, *(file.payload for file in files), coded or around])
+    return payload if len(payload) < len(raw) else _encode(raw, table, contexts)
 
 
 def decode_payload(
     payload: memoryview, size: int, table: int, contexts: int, most: int
-) -> bytes | memoryview:
+) -> bytearray | memoryview:
     """The bytes of a block, `size` of them; the other arguments are those of `encode_payload`.
 
     Raises:
         CorruptError: The payload is damaged, or asks for more content than allowed.
     """
-    if not payload or payload[0] != UNDONE:
+    if not payload or payload[0] != FILES:
         return _decode(payload, size, table, contexts).data
-    head = Text(bytes(payload[1 : 1 + _NUMBERS_MAX]), 1)
-    content_size, recipe_size, coded_size = (unpack_varint(head) for _ in range(3))
-    recipe_at = head.offset
-    content_at = recipe_at + (coded_size or recipe_size)
-    if content_size > most or recipe_size > most or content_at > len(payload):
-        raise CorruptError("the parts of a file are larger than they can be", offset=recipe_at)
-    recipe = payload[recipe_at:content_at]
-    if coded_size:
-        small = _recipe_table(recipe_size, table)
-        recipe = memoryview(_decode(recipe, recipe_size, small, contexts).tobytes())
-    content = _decode(payload[content_at:], content_size, table, contexts)
-    return put_together(content, bytes(recipe), size)
+    places, coded, at = _read_places(payload, size)
+    raw, around_size = bytearray(size), size - sum(place.size for place in places)
+    around_at = at + sum(place.coded for place in places)
+    around = payload[around_at:]
+    if coded and around_size:
+        around = _decode(around, around_size, table, contexts).data
+    if len(around) != around_size or around_at > len(payload):
+        raise CorruptError("what lies around files in a block has another size than told")
+    end = used = 0
+    for place in places:
+        start = end + place.gap
+        raw[end:start] = around[used : used + place.gap]
+        end, used = start + place.size, used + place.gap
+        file = payload[at : at + place.coded]
+        raw[start:end] = _decode_file(file, place.size, table, contexts, most)
+        at += place.coded
+    raw[end:] = around[used:]
+    return raw
 
 
-def _decode(payload: memoryview, size: int, table: int, contexts: int) -> Array:
-    """Bytes by their layout and bits."""
-    layout, rest = read_layout(payload)
-    return decode_block(np.frombuffer(rest, np.uint8), size, layout, table, contexts)
+class _Place(NamedTuple):
+    """A file in a block: bytes since the one before, of the file, of its payload."""
+
+    gap: int
+    size: int
+    coded: int
 
 
-def _encode_parts(parts: Parts, table: int, contexts: int) -> bytes | None:
+def _read_places(payload: memoryview, size: int) -> tuple[list[_Place], int, int]:
+    """The files of a block, bytes that code what lies around, and where these numbers end."""
+    longest = _VARINT * (2 + 3 * max(1, size // _FILE_MIN))
+    head = Text(bytes(payload[1 : 1 + longest]), 1)
+    count = unpack_varint(head)
+    if not count or (count > 1 and count * _FILE_MIN > size):
+        raise CorruptError(f"a block has {count} files", offset=head.offset)
+    places = [_Place(*(unpack_varint(head) for _ in range(3))) for _ in range(count)]
+    if sum(place.gap + place.size for place in places) > size:
+        raise CorruptError("files are larger than their block", offset=head.offset)
+    return places, unpack_varint(head), head.offset
+
+
+class _CodedFile(NamedTuple):
+    """A file that was found in a block."""
+
+    start: int
+    size: int
+    payload: bytes
+
+
+def _coded_files(raw: bytes, table: int, contexts: int, most: int) -> Iterator[_CodedFile]:
+    """The files in a block that get smaller, one after the other."""
+    at = failed = 0
+    while failed < _FAILURES and (at := raw.find(SIGNATURE, at)) >= 0:
+        parts, payload = take_apart(memoryview(raw)[at:], most), None
+        if parts is not None and _large_enough(parts, len(raw), most):
+            payload = _encode_file(parts, table, contexts)
+        if parts is None or payload is None or len(payload) >= parts.size:
+            failed += 1
+            at += len(SIGNATURE)
+        else:
+            yield _CodedFile(at, parts.size, payload)
+            at += parts.size
+
+
+def _large_enough(parts: Parts, block: int, most: int) -> bool:
+    """Whether a file is worth a predictor, and what a decoder takes."""
+    return (parts.size >= _FILE_MIN or 2 * parts.size > block) and len(parts.recipe) <= most
+
+
+def _encode_file(parts: Parts, table: int, contexts: int) -> bytes | None:
     """The payload of a file taken apart; None if its content does not get smaller."""
     layout = _pixel_layout(parts.header) or find_layout(parts.content)
     content = encode_block(parts.content, layout, table, contexts)
@@ -94,8 +161,35 @@ def _encode_parts(parts: Parts, table: int, contexts: int) -> bytes | None:
     recipe = np.frombuffer(parts.recipe, np.uint8)
     coded = encode_block(recipe, Layout(), _recipe_table(len(recipe), table), contexts)
     sizes = len(parts.content), len(recipe), 0 if coded is None else len(coded)
-    head = bytes([UNDONE]) + b"".join(pack_varint(size) for size in sizes)
+    head = b"".join(pack_varint(size) for size in sizes)
     return b"".join([head, parts.recipe if coded is None else coded, content])
+
+
+def _decode_file(payload: memoryview, size: int, table: int, contexts: int, most: int) -> bytes:
+    """A file of so many bytes."""
+    head = Text(bytes(payload[: 3 * _VARINT]), 0)
+    content_size, recipe_size, coded_size = (unpack_varint(head) for _ in range(3))
+    recipe_at = head.offset
+    content_at = recipe_at + (coded_size or recipe_size)
+    if content_size > most or recipe_size > most or content_at > len(payload):
+        raise CorruptError("the parts of a file are larger than they can be")
+    recipe = payload[recipe_at:content_at]
+    if coded_size:
+        recipe = _decode(recipe, recipe_size, _recipe_table(recipe_size, table), contexts).data
+    content = _decode(payload[content_at:], content_size, table, contexts)
+    return put_together(content, bytes(recipe), size)
+
+
+def _encode(raw: bytes, table: int, contexts: int) -> bytes | None:
+    """Layout and bits of bytes."""
+    data = np.frombuffer(raw, np.uint8)
+    return encode_block(data, find_layout(data), table, contexts)
+
+
+def _decode(payload: memoryview, size: int, table: int, contexts: int) -> Array:
+    """The inverse of `_encode`."""
+    layout, rest = read_layout(payload)
+    return decode_block(np.frombuffer(rest, np.uint8), size, layout, table, contexts)
 
 
 def _recipe_table(size: int, table: int) -> int:

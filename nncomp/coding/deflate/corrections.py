@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.coding.deflate.format import END, MATCH_MAX, MATCH_MIN, WINDOW
-from nncomp.coding.deflate.matching import Matcher, insert, longest, matcher
+from nncomp.coding.deflate.matching import WORK, Matcher, insert, longest, matcher
 from nncomp.coding.deflate.settings import FILTERED, FILTERED_MIN, Settings
 from nncomp.coding.jit import inline, kernel
 
@@ -41,6 +41,9 @@ _LITERAL, _EXPLICIT, _LONGER = range(3)  # fixes
 _REACH = WINDOW - MATCH_MAX - MATCH_MIN - 1  # the greatest distance that zlib uses
 _TRIES = 4096  # places tried for the least distance
 _ZIGZAG_MAX = 255 - _LONGER
+# Comparisons for a byte of content, beyond which an archive is taken for one that only wants
+# to take time; encoders need about 100.
+_WORK_MAX, _WORK_MORE = 1 << 12, 1 << 24
 
 
 class Corrections(NamedTuple):
@@ -85,15 +88,15 @@ def walk(c: Corrections, raw: Array, tokens: Array, decoding: bool) -> Any:
         decoding: Whether tokens are to be made.
 
     Returns:
-        Whether it went well: only corrections that no encoder writes do not.
+        Whether it went well: else they are not right, or take too much time.
     """
     s, n = c.state, raw.shape[0]
-    at = s[PLACE]
+    at, limit = s[PLACE], _WORK_MAX * n + _WORK_MORE
     # What was found at the next place, while looking whether to be lazy.
     next_length, next_start = np.int64(0), np.int64(0)
     right = _get_run(c) if decoding else np.int64(0)
     for k in range(tokens.shape[0]):
-        if at >= n or right < 0:
+        if at >= n or right < 0 or c.matcher.state[WORK] > limit:
             return False
         length, start = next_length, next_start
         if length == 0:
@@ -168,6 +171,7 @@ def _nearest(c: Corrections, raw: Array, at: int, length: Any) -> Any:
         k = 0
         while k < length and raw[place + k] == raw[at + k]:
             k += 1
+        c.matcher.state[WORK] += k
         if k == length:
             return at - place
         place = np.int64(before[place & before.shape[0] - 1])

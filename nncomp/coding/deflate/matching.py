@@ -21,18 +21,28 @@ from nncomp.coding.deflate.format import MATCH_MAX, MATCH_MIN
 from nncomp.coding.deflate.settings import FILTERED, FILTERED_MIN, HUFFMAN, RUNS, Settings
 from nncomp.coding.jit import inline, kernel
 
-__all__ = ["AT", "BASE", "BLOCK_END", "Matcher", "insert", "longest", "matcher", "next_block"]
+__all__ = [
+    "BASE",
+    "BLOCK_END",
+    "WORK",
+    "Matcher",
+    "insert",
+    "longest",
+    "matcher",
+    "next_block",
+]
 
 Array = NDArray[Any]
 
 # Fields of the state.
-AT = 0  # the place reached
+_AT = 0  # the place reached
 BASE = 1  # where the window begins
 BLOCK_END = 2  # where the content of the last block ends
 _FILLED = 3  # where it ends
 _LENGTH, _START, _WAITING = 4, 5, 6  # lazy: the match, or the literal, of the place before
 _WAY, _GOOD, _LAZY, _NICE, _TRIES, _SHORTEST, _FAR, _SYMBOLS, _WINDOW, _SHIFT = range(8, 18)
-_FIELDS = 18
+WORK = 18  # bytes that were compared
+_FIELDS = 19
 
 _GREEDY_WAY, _LAZY_WAY, _NO_MATCH_WAY, _RUN_WAY = range(4)
 _AHEAD = MATCH_MAX + MATCH_MIN + 1  # bytes that zlib wants to have in the window
@@ -132,6 +142,7 @@ def longest(m: Matcher, raw: Array, at: int, first: Any, least: int) -> Any:
             length = 0
             while length < end and raw[place + length] == raw[at + length]:
                 length += 1
+            s[WORK] += length
             if length > best:
                 best, start = length, place
                 if length >= nice:
@@ -148,7 +159,7 @@ def _greedy(m: Matcher, raw: Array) -> tuple[int, bool]:
     """Levels 1 to 3: the first match, and no hashing inside of long ones."""
     s, tokens, n = m.state, m.tokens, raw.shape[0]
     reach, full = s[_WINDOW] - _AHEAD, s[_SYMBOLS]
-    at, count = s[AT], 0
+    at, count = s[_AT], 0
     while at < n and count < full:
         _look_ahead(s, at, n, _AHEAD)
         length: Any = MATCH_MIN - 1
@@ -167,7 +178,7 @@ def _greedy(m: Matcher, raw: Array) -> tuple[int, bool]:
                     insert(m, raw, k)
             at += length
         count += 1
-    s[AT] = s[BLOCK_END] = at
+    s[_AT] = s[BLOCK_END] = at
     return count, count < full
 
 
@@ -176,7 +187,7 @@ def _lazy(m: Matcher, raw: Array) -> tuple[int, bool]:
     """Levels 4 to 9: a match is taken if the next place has none longer."""
     s, tokens, n = m.state, m.tokens, raw.shape[0]
     reach, full = s[_WINDOW] - _AHEAD, s[_SYMBOLS]
-    at, length, start, waiting = s[AT], s[_LENGTH], s[_START], s[_WAITING]
+    at, length, start, waiting = s[_AT], s[_LENGTH], s[_START], s[_WAITING]
     count, last = 0, True
     while at < n:
         _look_ahead(s, at, n, _AHEAD)
@@ -210,7 +221,7 @@ def _lazy(m: Matcher, raw: Array) -> tuple[int, bool]:
             tokens[count] = raw[n - 1]
             count += 1
         s[BLOCK_END] = n
-    s[AT], s[_LENGTH], s[_START], s[_WAITING] = at, length, start, waiting
+    s[_AT], s[_LENGTH], s[_START], s[_WAITING] = at, length, start, waiting
     return count, last
 
 
@@ -218,13 +229,13 @@ def _lazy(m: Matcher, raw: Array) -> tuple[int, bool]:
 def _literals(m: Matcher, raw: Array) -> tuple[int, bool]:
     """No matches."""
     s, n = m.state, raw.shape[0]
-    at, count = s[AT], 0
+    at, count = s[_AT], 0
     while at < n and count < s[_SYMBOLS]:
         _look_ahead(s, at, n, 1)
         m.tokens[count] = raw[at]
         at += 1
         count += 1
-    s[AT] = s[BLOCK_END] = at
+    s[_AT] = s[BLOCK_END] = at
     return count, count < s[_SYMBOLS]
 
 
@@ -232,7 +243,7 @@ def _literals(m: Matcher, raw: Array) -> tuple[int, bool]:
 def _runs(m: Matcher, raw: Array) -> tuple[int, bool]:
     """Matches with the byte before only."""
     s, n = m.state, raw.shape[0]
-    at, count = s[AT], 0
+    at, count = s[_AT], 0
     while at < n and count < s[_SYMBOLS]:
         _look_ahead(s, at, n, MATCH_MAX + 1)
         length, end = 0, min(MATCH_MAX, n - at)
@@ -245,5 +256,5 @@ def _runs(m: Matcher, raw: Array) -> tuple[int, bool]:
             m.tokens[count] = length << 16 | 1
             at += length
         count += 1
-    s[AT] = s[BLOCK_END] = at
+    s[_AT] = s[BLOCK_END] = at
     return count, count < s[_SYMBOLS]

@@ -26,6 +26,7 @@ CHUNKS_MAX = 1 << 16
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER, DATA = b"IHDR", b"IDAT"
+_END = b"IEND"
 
 _FRAME = struct.Struct(">I4s")
 _CRC = struct.Struct(">I")
@@ -89,10 +90,10 @@ def pack_chunk(kind: bytes, content: memoryview | bytes) -> bytes:
 
 
 def read_chunks(file: memoryview, most: int = CHUNKS_MAX) -> tuple[list[Chunk], int]:
-    """The chunks of a PNG file, as far as they are whole and right, and where they end.
+    """The chunks of a PNG file, as far as they are whole and right, and where the file ends.
 
     Args:
-        file: Begins with the signature.
+        file: Begins with the signature; something else may follow.
         most: Chunks that are read.
     """
     chunks, at = list[Chunk](), len(SIGNATURE)
@@ -106,6 +107,8 @@ def read_chunks(file: memoryview, most: int = CHUNKS_MAX) -> tuple[list[Chunk], 
             break
         chunks.append(Chunk(kind, content))
         at = end + _CRC.size
+        if kind == _END:
+            break
     return chunks, at
 
 

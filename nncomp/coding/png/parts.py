@@ -11,7 +11,6 @@ The recipe, read by `put_together`:
     varint n, sizes     of IDAT chunks: of all but the last and of the last, or 0 and n sizes
     chunks, chunks      before and behind them: varint n, then varint size, type, content of each
     u8[height]          types of filters, if the content is pixels
-    rest                what follows the chunks in the file
 
 CRCs and the Adler-32 are right, or the file is not taken apart.
 """
@@ -56,11 +55,13 @@ class Parts(NamedTuple):
         content: uint8[n], pixels row by row, or lines as the stream has them.
         recipe: What is needed beside them.
         header: Of the picture; None if the content is lines.
+        size: Bytes of the file.
     """
 
     content: Array
     recipe: bytes
     header: Header | None
+    size: int
 
 
 class _Recipe(NamedTuple):
@@ -73,22 +74,21 @@ class _Recipe(NamedTuple):
     before: list[Chunk]
     behind: list[Chunk]
     types: Array | None
-    rest: bytes
 
 
-def take_apart(file: bytes, most: int) -> Parts | None:
+def take_apart(data: memoryview, most: int) -> Parts | None:
     """The parts of a PNG file, of which it was made sure that they make it again.
 
     Args:
-        file: All of it.
+        data: Begins with the file, and may go on behind its end.
         most: The most bytes that the lines may have.
 
     Returns:
         None if it is no PNG, if it is damaged, or if its stream cannot be foretold.
     """
-    if not file.startswith(SIGNATURE):
+    if data[: len(SIGNATURE)] != SIGNATURE:
         return None
-    chunks, end = read_chunks(memoryview(file))
+    chunks, size = read_chunks(data)
     kinds = [chunk.type for chunk in chunks]
     if DATA not in kinds or kinds[0] != HEADER:
         return None
@@ -109,13 +109,12 @@ def take_apart(file: bytes, most: int) -> Parts | None:
         chunks[:first],
         chunks[first + count :],
         types,
-        file[end:],
     )
     packed = _pack(recipe, content)
     told = _unpack(packed, content)
-    if not np.array_equal(_lines(content, told), lines) or _file(told, stream) != file:
+    if not np.array_equal(_lines(content, told), lines) or _file(told, stream) != data[:size]:
         return None
-    return Parts(content, packed, header)
+    return Parts(content, packed, header, size)
 
 
 def put_together(content: Array, recipe: bytes, size: int) -> bytes:
@@ -204,7 +203,7 @@ def _file(recipe: _Recipe, stream: bytearray | bytes) -> bytes:
         pieces.append(pack_chunk(DATA, view[at : at + size]))
         at += size
     pieces += [pack_chunk(*chunk) for chunk in recipe.behind]
-    return b"".join([*pieces, recipe.rest])
+    return b"".join(pieces)
 
 
 def _pack(recipe: _Recipe, content: Array) -> bytes:
@@ -223,7 +222,7 @@ def _pack(recipe: _Recipe, content: Array) -> bytes:
         pieces.append(pack_varint(len(chunks)))
         for chunk in chunks:
             pieces += [pack_varint(len(chunk.content)), chunk.type, chunk.content]
-    return b"".join([*pieces, b"" if types is None else types.tobytes(), recipe.rest])
+    return b"".join([*pieces, b"" if types is None else types.tobytes()])
 
 
 def _unpack(packed: bytes, content: Array) -> _Recipe:
@@ -243,8 +242,9 @@ def _unpack(packed: bytes, content: Array) -> _Recipe:
             types = (types + _expected(content, before[0])) % FILTERS
         elif types.max() >= FILTERS:
             raise CorruptError("a PNG file has a filter of no known type", offset=text.offset)
-    rest = text.take(text.left)
-    return _Recipe(plan, zlib_header, regular, sizes, before, behind, types, rest)
+    if text.left:
+        raise CorruptError("the recipe of a PNG file goes on behind its end", offset=text.offset)
+    return _Recipe(plan, zlib_header, regular, sizes, before, behind, types)
 
 
 def _told_sizes(sizes: list[int]) -> tuple[int, list[int]]:

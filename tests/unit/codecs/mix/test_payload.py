@@ -1,4 +1,4 @@
-"""PNG files are coded as their pixels, and come back byte by byte."""
+"""PNG files are coded as their pixels, wherever they are, and come back byte by byte."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nncomp.codecs.base import Block, Context, resolve_params
-from nncomp.codecs.mix.layout import UNDONE
+from nncomp.codecs.mix.layout import FILES as FILES_KIND
 from nncomp.codecs.mix.mix import MIX
 from nncomp.codecs.mix.payload import decode_payload, encode_payload
 from nncomp.coding.deflate.encoder import deflate
@@ -57,6 +57,17 @@ FILES = {
     "rest": png(RGB, 3) + b"something else",
 }
 RGB_FILE = FILES["rgb"]
+SECOND_FILE = png(RGB, 3, width=64)
+NOTE = b"Something is written here, and then it is written here again. " * 9
+BLOCKS = {
+    "before": NOTE + RGB_FILE,
+    "behind": RGB_FILE + NOTE,
+    "two": RGB_FILE + SECOND_FILE,
+    "all around": NOTE + RGB_FILE + NOTE + SECOND_FILE + NOTE + RGB_FILE + b".",
+    "not all of one": RGB_FILE[:-300] + NOTE + SECOND_FILE,
+    "small ones": NOTE + FILES["palette"] + NOTE * 9 + RGB_FILE,
+    "noise around": RANDOM.bytes(900) + RGB_FILE + RANDOM.bytes(50),
+}
 
 
 def encode(file: bytes, most: int = MOST) -> bytes:
@@ -73,8 +84,21 @@ def decode(payload: bytes, size: int, most: int = MOST) -> bytes:
 def test_files_come_back(name: str) -> None:
     file = FILES[name]
     payload = encode(file)
-    assert payload[0] == UNDONE
+    assert payload[0] == FILES_KIND
     assert decode(payload, len(file)) == file
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_files_among_others_come_back(name: str) -> None:
+    block = BLOCKS[name]
+    payload = encode(block)
+    assert payload[0] == FILES_KIND
+    assert decode(payload, len(block)) == block
+
+
+def test_many_signatures() -> None:
+    block = SIGNATURE * 500 + RGB_FILE
+    assert decode(encode(block), len(block)) == block
 
 
 @pytest.mark.parametrize(
@@ -86,9 +110,9 @@ def test_files_get_small(name: str, share: float) -> None:
 
 def test_no_more_content_than_allowed() -> None:
     lines = 50 * (3 * 60 + 1)
-    assert encode(RGB_FILE, lines)[0] == UNDONE
+    assert encode(RGB_FILE, lines)[0] == FILES_KIND
     left = encode_payload(RGB_FILE, TABLE, CONTEXTS, lines - 1)
-    assert left is None or left[0] != UNDONE
+    assert left is None or left[0] != FILES_KIND
     with pytest.raises(CorruptError, match="larger than they can be"):
         decode(encode(RGB_FILE), len(RGB_FILE), 50 * 3 * 60 - 1)
 
@@ -112,13 +136,14 @@ def test_the_codec_makes_room_for_the_pixels() -> None:
     assert params["block"] == 200 * 901
     (block,) = MIX.encode([file], params, Context())
     assert block.payload is not None
-    assert block.payload[0] == UNDONE
+    assert block.payload[0] == FILES_KIND
     assert MIX.memory(params) >= 8 * 200 * 901
     assert b"".join(MIX.decode([Block(len(file), block.payload)], params, Context())) == file
 
 
-def test_damage_is_noticed_or_changes_the_file() -> None:
-    payload, size = encode(RGB_FILE), len(RGB_FILE)
+@pytest.mark.parametrize("block", [RGB_FILE, BLOCKS["all around"][:12_000]])
+def test_damage_is_noticed_or_changes_the_block(block: bytes) -> None:
+    payload, size = encode(block), len(block)
     harmless = 0
     for at in [*range(90), *range(90, len(payload), 211)]:
         damaged = bytearray(payload)
@@ -126,15 +151,33 @@ def test_damage_is_noticed_or_changes_the_file() -> None:
         with suppress(CorruptError):
             result = decode(bytes(damaged), size)
             assert len(result) == size
-            harmless += result == RGB_FILE
-    assert harmless <= 2  # in the last bytes of the two payloads
+            harmless += result == block
+    assert harmless <= 3  # in the last bytes of payloads
     for wrong in (payload[:1], payload[:5], payload[:60], payload + bytes(8)):
         with pytest.raises(CorruptError):
             decode(wrong, size)
 
 
+def hostile(*numbers: int) -> bytes:
+    return bytes([FILES_KIND]) + b"".join(pack_varint(number) for number in numbers) + bytes(20)
+
+
 def test_hostile_sizes() -> None:
-    for sizes in ((1 << 40, 1, 1), (1, 1 << 40, 1), (1, 1, 1 << 40), (0, 0, 0), (1, 0, 0)):
-        head = bytes([UNDONE]) + b"".join(pack_varint(size) for size in sizes)
+    size, huge = 10_000, 1 << 40
+    for payload, message in (
+        (hostile(0), "0 files"),
+        (hostile(huge), "files"),
+        (hostile(3, 0, 1, 1, 0, 1, 1, 0, 1, 1), "3 files"),
+        (hostile(1, huge, 1, 1, 0), "larger than their block"),
+        (hostile(1, 0, huge, 1, 0), "larger than their block"),
+        (hostile(1, 0, 1, huge, 0), "another size than told"),
+        (hostile(1, size - 1, 1, 1, 0), "another size than told"),
+        (hostile(1, 0, size, 20, 0), "the coded data"),
+    ):
+        with pytest.raises(CorruptError, match=message):
+            decode(payload, size)
+    for sizes in ((huge, 1, 1), (1, huge, 1), (1, 1, huge), (0, 0, 0), (1, 0, 0)):
+        file = b"".join(pack_varint(number) for number in sizes) + bytes(20)
+        payload = hostile(1, 0, size, len(file), 0)[:-20] + file
         with pytest.raises(CorruptError):
-            decode(head + bytes(20), 100)
+            decode(payload, size)

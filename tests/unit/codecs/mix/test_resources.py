@@ -7,8 +7,10 @@ import io
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 
 import nncomp
 from nncomp.codecs.mix import payload
+from nncomp.coding.png.chunks import SIGNATURE, pack_chunk
 from nncomp.errors import LimitError
 
 ROOT = Path(__file__).parents[4]
@@ -27,6 +30,15 @@ TEXT = b"".join(b"%d bottles of beer on the wall, " % (i * i % 977) for i in ran
 def noisy(size: int) -> bytes:
     """Bytes that shrink a little, and of which each context is a new one."""
     return RANDOM.integers(0, 200, size).astype(np.uint8).tobytes()
+
+
+def png(width: int, height: int) -> bytes:
+    """A picture of grey noise, which its stream nearly holds as it is."""
+    lines = RANDOM.integers(0, 200, (height, 1 + width)).astype(np.uint8)
+    lines[:, 0] = 0
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes())), (b"IEND", b""))
+    return SIGNATURE + b"".join(pack_chunk(*chunk) for chunk in chunks)
 
 
 # --- memory
@@ -68,6 +80,7 @@ _PROGRAM = 8 << 20  # what the interpreter and the container take beside the cod
 LARGE = {
     "table": ("mix:contexts=24,table=64M,block=64K", noisy(60_000)),
     "block": ("mix:contexts=1,table=256K,block=4M", noisy(2_500_000)),
+    "pixels": ("mix:contexts=1,table=256K,block=4M", png(2000, 1000)),
     "numbers": ("mix:table=32M,block=64K", RANDOM.normal(0, 1, 7_000).astype("<f8").tobytes()),
 }
 
