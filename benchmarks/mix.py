@@ -87,6 +87,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     fresh = {**circumstances(versions), "runs": options.runs, "start": [], "entries": []}
     record = begun(options.save, fresh)
     warm_up([*ours, *others])
+    measured = {e["method"] for e in record["start"]}
+    record["start"] += start_up([m for m in ours if m.name not in measured], options.runs)
     for path in paths:
         name = path.relative_to(options.data).as_posix()
         done = {e["method"] for e in record["entries"] if e["file"] == name}
@@ -94,10 +96,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         record["entries"] += take_turns(path, name, missing, options.runs)
         if options.save:
             save(options.save, record)
-    measured = {e["method"] for e in record["start"]}
-    record["start"] += start_up([m for m in ours if m.name not in measured], options.runs)
-    if options.save:
-        save(options.save, record)
     return record
 
 
