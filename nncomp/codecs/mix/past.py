@@ -39,6 +39,7 @@ MATCH_LENGTH, MATCH_AT, MATCH_BYTE = 20, 22, 24
 # Numbers: see `numeric`.
 RATE = 26
 LETTERS = 27  # the newest letters of two bits, newest lowest; see `contexts`
+COLUMN = 28  # of text, 0 to 255
 SAMPLE = 32
 FIELDS = 128
 
