@@ -13,6 +13,7 @@ from nncomp.codecs.mix.past import (
     C4,
     C8,
     CLASSES,
+    COLUMN,
     ELEMENT,
     FIRST,
     LETTERS,
@@ -44,6 +45,7 @@ def text_contexts(h: Array, buf: Array, indirect: Array, ctx: Array) -> None:
     """Orders, words, columns, tags: 18 contexts, the most useful first."""
     c4, c8 = h[C4], h[C8]
     c1 = c4 & 0xFF
+    h[COLUMN] = min(h[AT] - h[LINE], 255)
     ctx[0] = c1
     ctx[1] = c4 & 0xFFFF
     ctx[2] = c4 & 0xFFFFFF
@@ -51,7 +53,7 @@ def text_contexts(h: Array, buf: Array, indirect: Array, ctx: Array) -> None:
     ctx[4] = hashed(h[WORD], c1)
     ctx[5] = hashed(h[WORD], h[WORD1])
     ctx[6] = hashed(h[CLASSES] & 0xFFFFFFFF, c1)
-    ctx[7] = hashed(min(h[AT] - h[LINE], 255) | h[ABOVE] << 8, h[CLASSES] & 0x1FF)
+    ctx[7] = hashed(h[COLUMN] | h[ABOVE] << 8, h[CLASSES] & 0x1FF)
     ctx[8] = hashed(c4, c8 & 0xFFFF)
     ctx[9] = hashed(indirect[c1] & 0xFFFF, c1)
     ctx[10] = c4 & 0xFFFF00
@@ -59,7 +61,7 @@ def text_contexts(h: Array, buf: Array, indirect: Array, ctx: Array) -> None:
     ctx[12] = hashed(h[WORD], h[FIRST] | c1 << 8)
     ctx[13] = c4 & 0xF0F0FF
     ctx[14] = hashed(h[WORD], h[WORD2])
-    ctx[15] = hashed(min(h[AT] - h[LINE], 255), c1)
+    ctx[15] = hashed(h[COLUMN], c1)
     ctx[16] = hashed(h[TAG], h[WORD])
     ctx[17] = h[CLASSES] & 0xFFFFFFFFFFFF
     h[SELECT] = h[CLASSES] & 0xFF

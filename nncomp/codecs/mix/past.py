@@ -40,6 +40,7 @@ MATCH_LENGTH, MATCH_AT, MATCH_BYTE = 20, 22, 24
 RATE = 26
 LETTERS = 27  # the newest letters of two bits, newest lowest; see `contexts`
 TAG, IN_TAG = 28, 29  # the newest tag's name, and whether it goes on
+COLUMN = 30  # of text, 0 to 255
 SAMPLE = 32
 FIELDS = 128
 

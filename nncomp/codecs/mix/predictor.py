@@ -41,6 +41,7 @@ from nncomp.codecs.mix.numeric import (
 )
 from nncomp.codecs.mix.past import (
     C4,
+    COLUMN,
     CONTEXTS,
     KIND,
     RATE,
@@ -61,7 +62,7 @@ Array = NDArray[Any]
 
 _MAPS = 9  # of the histories of a context: by the run, and the bit that it expects
 _OTHERS = 2 * MATCHES + 1 + PREDICTORS
-_COUNTED = 5  # contexts that have counters, too
+_COUNTED = 8  # contexts that have counters, too
 _COUNT = 1023
 _PLACES = 20  # log2 of the places of a match
 _STATE_LIMIT = 1023
@@ -316,7 +317,7 @@ def predict(m: Predictor) -> Any:
     chosen = m.mixer.chosen
     chosen[0] = partial
     chosen[1] = _ROWS_ORDER + known * 8 + done
-    chosen[2] = _ROWS_MATCH + level * 8 + done
+    chosen[2] = _ROWS_MATCH + (h[COLUMN] if h[KIND] == TEXT else level * 8 + done)
     chosen[3] = _ROWS_SELECT + h[SELECT] * 8 + done
     chosen[4] = _ROWS_SELECT1 + h[SELECT + 1]
     chosen[5] = _ROWS_SELECT2 + h[SELECT + 2]
