@@ -22,7 +22,7 @@ Array = NDArray[Any]
 
 TEXT, RECORDS, NUMBERS = range(3)
 
-KINDS = {TEXT: 20, RECORDS: 24, NUMBERS: 20}
+KINDS = {TEXT: 20, RECORDS: 24, NUMBERS: 14}
 """How many contexts a kind has."""
 
 _FIELDS = {TEXT: struct.Struct("<"), RECORDS: struct.Struct("<BH"), NUMBERS: struct.Struct("<BHH")}

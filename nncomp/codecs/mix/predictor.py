@@ -30,6 +30,7 @@ from nncomp.codecs.mix.mixer import Mixer, mix, mixer, train
 from nncomp.codecs.mix.numeric import (
     PREDICTORS,
     Numeric,
+    note_bit,
     numeric,
     numeric_contexts,
     sample_odds,
@@ -54,14 +55,14 @@ __all__ = ["Predictor", "begin_byte", "end_byte", "predict", "predictor", "updat
 Array = NDArray[Any]
 
 _INPUTS = 3  # of each context
-_OTHERS = 2 * MATCHES + 1 + PREDICTORS
+_OTHERS = 2 * MATCHES + 2 + PREDICTORS
 _PROBABILITY = (1 << 22) - 1
 _COUNT = 127
 _PLACES = 20  # log2 of the places of a match
 _STATE_LIMIT = 255
 
 # Fields of `now`.
-_PARTIAL, _DONE, _NODE, _P, _REFINED, _REFINED2, _TOUCHED = range(7)
+_PARTIAL, _DONE, _NODE, _P, _REFINED, _REFINED2, _TOUCHED, _LAST = range(8)
 
 _ROWS_ORDER = 256
 _ROWS_MATCH = _ROWS_ORDER + 64 * 8
@@ -107,8 +108,7 @@ def predictor(layout: Layout, size: int, table: int, contexts: int) -> Predictor
         contexts: How many contexts are in use.
     """
     h = new_past(layout.kind, layout.element, layout.row, layout.plane, contexts)
-    width = layout.sample
-    start_numeric(h, width)
+    start_numeric(h, layout.sample)
     c = history.counts().astype(np.int64)
     cells = ((2 * c[:, 1] + 1 << 22) // (2 * c.sum(1) + 2)) << 10
     squash = squash_table()
@@ -126,7 +126,7 @@ def predictor(layout: Layout, size: int, table: int, contexts: int) -> Predictor
         indirect=np.zeros(256 + 65536, np.int64),
         refined=refinements(65536 + 65536),
         mixer=mixer(_INPUTS * contexts + _OTHERS, _ROWS, squash),
-        numeric=numeric(width),
+        numeric=numeric(layout),
         past=h,
         buf=np.zeros(size, np.uint8),
         now=np.zeros(8, np.int64),
@@ -219,8 +219,9 @@ def _other_inputs(m: Predictor, x: Array, j: int) -> int:
         j += 2
     x[j] = 256
     if m.past[KIND] == NUMBERS:
-        for k in range(PREDICTORS):
-            x[j + 1 + k] = m.stretch[sample_odds(m.past, m.numeric, k, partial, done) >> 4]
+        sample_odds(m.past, m.numeric)
+        for k in range(PREDICTORS + 1):
+            x[j + 1 + k] = m.stretch[min(m.numeric.odds[k] >> 4, 4095)]
     return longest
 
 
@@ -244,12 +245,23 @@ def predict(m: Predictor) -> Any:
     chosen[3] = _ROWS_SELECT + h[SELECT] * 8 + done
     chosen[4] = _ROWS_SELECT1 + h[SELECT + 1]
     chosen[5] = _ROWS_SELECT2 + h[SELECT + 2]
-    mixed = mix(m.mixer, partial)
+    last, bit, z = partial, done, np.int32(0)
+    if h[KIND] == NUMBERS:
+        # What the experts say together, in place of bytes that mean little.
+        z = x[_INPUTS * n + _OTHERS - 1] + 2048
+        last = bit = (h[AT] & 1) * 8 + done
+        chosen[2] = _ROWS_MATCH + (x[_INPUTS * n + 2 * MATCHES + 4] + 2048 >> 8) * 16 + bit
+    now[_LAST] = last
+    mixed = mix(m.mixer, last)
     p = m.squash[mixed + OUTER]
     now[_P] = p
     c4 = h[C4]
-    p1, now[_REFINED] = refine(m.refined, partial | (c4 & 0xFF) << 8, mixed)
+    first = partial | (c4 & 0xFF) << 8
     wide = 65536 + (hashed(c4 & 0xFFFFFF, partial) >> 20 & 0xFFFF)
+    if h[KIND] == NUMBERS:
+        first = bit << 8 | z >> 4
+        wide = 65536 + (h[SELECT] << 4 | bit)
+    p1, now[_REFINED] = refine(m.refined, first, mixed)
     p2, now[_REFINED2] = refine(m.refined, wide, mixed)
     return min(max(2 * p + p1 + p2 + 2 >> 2, 1), 65535)
 
@@ -258,7 +270,7 @@ def predict(m: Predictor) -> Any:
 def update(m: Predictor, bit: int) -> None:
     """Learn from the bit."""
     now, h = m.now, m.past
-    train(m.mixer, now[_PARTIAL], now[_P], bit, h[RATE])
+    train(m.mixer, now[_LAST], now[_P], bit, h[RATE])
     refine_learn(m.refined, now[_REFINED], bit)
     refine_learn(m.refined, now[_REFINED2], bit)
     node = now[_NODE]
@@ -274,6 +286,8 @@ def update(m: Predictor, bit: int) -> None:
         learn(m.cells, i * 256 + state, bit, _STATE_LIMIT, m.reciprocals)
         if m.states[i] >= 0:
             learn(m.runs, m.states[i], bit, 1023, m.reciprocals)
+    if h[KIND] == NUMBERS:
+        note_bit(h, m.numeric, bit)
     learn_matches(h, m.match_cells, m.match_at, bit, m.reciprocals)
     now[_PARTIAL] = now[_PARTIAL] << 1 | bit
     now[_DONE] += 1
