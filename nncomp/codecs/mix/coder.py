@@ -135,10 +135,10 @@ def code_bytes(
                 encode_bit(state, coded, bit, p)
             update(m, bit)
         end_byte(m)
-        if decoding and state[2] > coded.shape[0] + AHEAD:
-            return state[2]  # all that is to come would be made up
         raw[at] = byte
         m.now[LANE] = (m.now[LANE] + 1) % lanes
+        if decoding and state[2] > coded.shape[0] + AHEAD:
+            return state[2]  # all that is to come would be made up
     return state[2]
 
 

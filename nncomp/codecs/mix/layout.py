@@ -36,7 +36,7 @@ Array = NDArray[Any]
 
 TEXT, RECORDS, NUMBERS, LEAN, LETTERS, FILES = range(6)
 
-KINDS = {TEXT: 18, RECORDS: 24, NUMBERS: 20, LEAN: 5, LETTERS: 13}
+KINDS = {TEXT: 18, RECORDS: 24, NUMBERS: 14, LEAN: 5, LETTERS: 13}
 """How many contexts a kind has."""
 
 _NONE = struct.Struct("<")

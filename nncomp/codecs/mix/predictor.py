@@ -34,12 +34,14 @@ from nncomp.codecs.mix.network import NODES, network_odds
 from nncomp.codecs.mix.numeric import (
     PREDICTORS,
     Numeric,
+    note_bit,
     numeric,
     numeric_contexts,
     sample_odds,
     start_numeric,
 )
 from nncomp.codecs.mix.past import (
+    AT,
     C4,
     COLUMN,
     CONTEXTS,
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 _MAPS = 9  # of the histories of a context: by the run, and the bit that it expects
-_OTHERS = 2 * MATCHES + 1 + PREDICTORS
+_OTHERS = 2 * MATCHES + 2 + PREDICTORS
 _COUNTED = 8  # contexts that have counters, too
 _COUNT = 1023
 _PLACES = 20  # log2 of the places of a match
@@ -150,9 +152,8 @@ def predictor(
     """
     kind = layout.kind, layout.element, layout.row, layout.plane
     pasts = np.stack([new_past(*kind, contexts, start) for start in starts])
-    width = layout.sample
     for h in pasts:
-        start_numeric(h, width)
+        start_numeric(h, layout.sample)
     counted = min(contexts, _COUNTED)
     c = history.counts().astype(np.int64)
     cells = ((2 * c[:, 1] + 1 << 22) // (2 * c.sum(1) + 2)) << 10
@@ -182,7 +183,7 @@ def predictor(
             _SETS + network,
             squash,
         ),
-        numeric=numeric(width),
+        numeric=numeric(layout),
         pasts=pasts,
         buf=np.zeros(size, np.uint8),
         now=np.array([0, 0, 0, 0, 0, -1, 0, 0, 0], np.int64),
@@ -283,13 +284,14 @@ def _other_inputs(m: Predictor, x: Array, j: int) -> int:
         j += 2
     x[j] = 256
     if h[KIND] == NUMBERS:
-        for k in range(PREDICTORS):
-            x[j + 1 + k] = m.stretch[sample_odds(h, m.numeric, k, partial, done) >> 4]
+        sample_odds(h, m.numeric)
+        for k in range(PREDICTORS + 1):
+            x[j + 1 + k] = m.stretch[min(m.numeric.odds[k] >> 4, 4095)]
     if m.network.shape[0]:
         p = network_odds(m.network, partial)
         m.now[_NETWORK] = m.stretch[p >> 4]
-        x[j + 1 + PREDICTORS] = m.now[_NETWORK]
-        x[j + 2 + PREDICTORS] = p - 32768 >> 5
+        x[j + 2 + PREDICTORS] = m.now[_NETWORK]
+        x[j + 3 + PREDICTORS] = p - 32768 >> 5
     return longest
 
 
@@ -312,7 +314,8 @@ def predict(m: Predictor) -> Any:
     x = m.mixer.inputs
     n = h[CONTEXTS]
     known = _context_inputs(m, x)
-    longest = _other_inputs(m, x, 2 * n + m.counts.shape[0])
+    others = 2 * n + m.counts.shape[0]
+    longest = _other_inputs(m, x, others)
     level = longest if longest < 16 else min(16 + (longest - 16 >> 2), 31)
     chosen = m.mixer.chosen
     chosen[0] = partial
@@ -325,10 +328,18 @@ def predict(m: Predictor) -> Any:
         chosen[6] = _ROWS_NETWORK + (now[_NETWORK] + 2048 >> 7) * 8 + done
     last = m.mixer.last.shape[1]
     chosen[last] = partial
+    first = partial | (c4 & 0xFF) << 8
+    if h[KIND] == NUMBERS:
+        # What the experts say together, in place of bytes that mean little.
+        bit = (h[AT] & 1) * 8 + done
+        chosen[2] = _ROWS_MATCH + (x[others + 2 * MATCHES + 4] + 2048 >> 8) * 16 + bit
+        chosen[last] = bit
+        first = bit << 8 | x[others + 2 * MATCHES + 1 + PREDICTORS] + 2048 >> 4
+        wide = 65536 + (h[SELECT] << 4 | bit)
     chosen[last + 1] = _LAST_SELECT + h[SELECT] * 8 + done
     mixed = mix(m.mixer)
     p = m.squash[mixed + OUTER]
-    p1, now[_REFINED] = refine(m.refined, partial | (c4 & 0xFF) << 8, mixed)
+    p1, now[_REFINED] = refine(m.refined, first, mixed)
     p2, now[_REFINED2] = refine(m.refined, wide, mixed)
     return min(max(2 * p + p1 + p2 + 2 >> 2, 1), 65535)
 
@@ -337,6 +348,9 @@ def predict(m: Predictor) -> Any:
 def update(m: Predictor, bit: int) -> None:
     """Note the bit; `predict` learns from it while it waits for memory."""
     m.now[_BIT] = bit
+    h = m.pasts[m.now[LANE]]
+    if h[KIND] == NUMBERS:
+        note_bit(h, m.numeric, bit)
     m.now[_PARTIAL] = m.now[_PARTIAL] << 1 | bit
     m.now[_DONE] += 1
 
