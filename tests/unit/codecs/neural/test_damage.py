@@ -45,7 +45,7 @@ def archive(request: pytest.FixtureRequest, method: Callable[..., str]) -> bytes
     (info,) = nncomp.inspect(io.BytesIO(data))
     assert info.codec == "sep"
     assert nncomp.decompress(data) == CONTENT
-    kind = {"network and memory": b"\x00\x00", "memory alone": b"\x01\x00"}
+    kind = {"network and memory": b"\x00\x00", "memory alone": b"\x01\x03"}
     assert kind.get(request.param, b"") in data
     return data
 
