@@ -15,7 +15,7 @@ from nncomp.errors import NncompError, TruncatedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CONTENT = b"abcabcabcab" * 12
+CONTENT = b"abcabcabcab" * 24
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -27,7 +27,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module", params=KINDS)
 def archive(request: pytest.FixtureRequest, method: Callable[..., str]) -> bytes:
-    """About 180 bytes, of which a third or less is the payload."""
+    """Some 200 bytes, of which a third or less is the payload."""
     changes = {
         "memory": True,
         "table": 1 << 18,
@@ -39,11 +39,13 @@ def archive(request: pytest.FixtureRequest, method: Callable[..., str]) -> bytes
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "network and memory":
             patch.setattr(records, "_alone", lambda *_: None)
+        elif request.param == "memory alone":
+            patch.setattr(records.Records, "_joint", lambda *_: bytes(1000))
         data = nncomp.compress(CONTENT, text)
     (info,) = nncomp.inspect(io.BytesIO(data))
     assert info.codec == "sep"
     assert nncomp.decompress(data) == CONTENT
-    kind = {"network and memory": b"\x00\x00", "memory alone": b"\x01\x00"}
+    kind = {"network and memory": b"\x00\x00", "memory alone": b"\x01\x03"}
     assert kind.get(request.param, b"") in data
     return data
 
