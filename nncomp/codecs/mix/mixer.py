@@ -93,6 +93,8 @@ def train(m: Mixer, bit: int, rate: int) -> None:
     sets = m.last.shape[1]
     target = bit << 16
     for k in range(sets):
+        if m.outputs[k] == (LIMIT if bit else -LIMIT):
+            continue  # right, and as sure as can be: larger weights would only overflow
         step = np.int32((target - m.squash[m.outputs[k] + OUTER]) * rate >> 4)
         w = m.weights[m.chosen[k]]
         for i in range(x.shape[0]):
