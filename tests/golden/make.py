@@ -10,15 +10,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import xxhash
 
 import nncomp
 from nncomp import api
 from nncomp.codecs.base import pack_params
+from nncomp.codecs.neural import records
 from nncomp.container.layout import (
     FOOTER_SIZE,
     MAGIC,
@@ -104,6 +108,49 @@ def tensor_member(*records: tuple[bytes, bytes], params: str = "65536,0.0,0.0,0,
         writer.add(raw, payload)
     writer.finish()
     return sink.getvalue()
+
+
+def joint(content: bytes, method: str) -> bytes:
+    """An archive of network and memory together, even where the memory alone is smaller."""
+    with patch.object(records, "_alone", lambda raw, sizes: None):
+        return nncomp.compress(content, method)
+
+
+def sound() -> bytes:
+    """int16 samples of a decaying swing, by integer arithmetic alone."""
+    samples, x, v = [], 9000, 0
+    for number in range(2000):
+        v -= x // 50 + v // 300
+        x += v
+        samples.append(x + (number * number * 7919 >> 5) % 17)
+    return struct.pack("<2000h", *samples)
+
+
+def letters() -> bytes:
+    """Four symbols, some of them foreseeable."""
+    digits = b"".join(hashlib.sha256(bytes([number])).digest() for number in range(20))
+    text = bytes(b"ACGT"[byte & 3] for byte in digits)
+    return text + text[100:400] + text
+
+
+def picture() -> bytes:
+    """A PNG of 64 x 48 pixels with some noise."""
+    noise = b"".join(hashlib.sha256(bytes([number, 1])).digest() for number in range(256)) * 2
+    slope = bytes(
+        (x + 2 * y + 40 * c) & 255 for y in range(48) for x in range(64) for c in range(3)
+    )
+    pixels = bytes((a + (b & 7)) & 255 for a, b in zip(slope, noise, strict=False))
+    rows = (b"\x00" + pixels[at : at + 192] for at in range(0, len(pixels), 192))
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 0)
+    stream = zlib.compress(b"".join(rows), 6)
+    chunks = chunk(b"IHDR", header), chunk(b"IDAT", stream), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def floats() -> bytes:
@@ -213,14 +260,21 @@ def good() -> Iterator[tuple[str, bytes]]:
     yield "good-zstd-long-v1", nncomp.compress(TEXT, "zstd:level=22,long=20")
     parts = (nncomp.compress(b"abc"), nncomp.compress(b""), nncomp.compress(TEXT, "lz4"))
     yield "good-concatenated-v1", b"".join(parts)
-    yield "good-mix-v1", nncomp.compress(TEXT, "mix")
-    yield "good-mix-numbers-v1", nncomp.compress(floats(), "mix:contexts=5")
-    yield "good-mix-streamed-v1", streamed(mixed, "mix:table=1M,block=64K")
-    yield "good-sep-v1", nncomp.compress(TEXT[:3000], "sep")
+    yield "good-mix-v2", nncomp.compress(TEXT, "mix")
+    yield "good-mix-lean-v2", nncomp.compress(TEXT, "mix:contexts=5")
+    yield "good-mix-numbers-v2", nncomp.compress(floats(), "mix:contexts=12")
+    yield "good-mix-sound-v2", nncomp.compress(sound(), "mix")
+    yield "good-mix-letters-v2", nncomp.compress(letters(), "mix")
+    yield "good-mix-png-v2", nncomp.compress(b"before " + picture() + b" after", "mix")
+    yield "good-mix-streamed-v2", streamed(mixed, "mix:table=1M,block=64K")
+    yield "good-sep-v2", joint(TEXT[:3000], "sep")
     small = "embedding=8,ffn=32,levels=3,tokens=4,block=64K"
-    yield "good-sep-lane-v1", nncomp.compress(TEXT[:3000], f"sep:lanes=5,mixing=lane,{small}")
-    plain = f"sep:seb=off,mask=on,optimiser=adam,lanes=64,segment=8,{small}"
-    yield "good-sep-streamed-v1", streamed(mixed, plain)
+    yield "good-sep-memory-v2", nncomp.compress(TEXT[:3000], "sep")
+    yield "good-sep-lanes-v2", joint(floats(), f"sep:lanes=3,words=0,table=1M,{small}")
+    network = f"sep:memory=off,lanes=5,mixing=lane,{small}"
+    yield "good-sep-network-v2", nncomp.compress(TEXT[:3000], network)
+    plain = f"sep:memory=off,seb=off,mask=on,optimiser=adam,lanes=64,segment=8,{small}"
+    yield "good-sep-streamed-v2", streamed(mixed, plain)
     for name, method, content, base in tensors():
         yield f"good-zipnn-{name}-v1", nncomp.compress(content, f"zipnn:{method}", base=base)
     yield "good-zipnn-streamed-v1", streamed(mixed, "zipnn:block=64K")
