@@ -94,7 +94,7 @@ _PARAMS = (
     Param("decay", "size", 256 << 10, 1, 1 << 40, help="bytes until half of the fall is done"),
     Param("memory", "bool", True, help="memory of contexts; off: the network alone"),
     Param("contexts", "int", CONTEXTS, 1, CONTEXTS, help="the most contexts in use"),
-    Param("table", "size", 256 << 20, TABLE_MIN, 16 << 30, help="memory of contexts"),
+    Param("table", "size", 128 << 20, TABLE_MIN, 16 << 30, help="memory of contexts"),
     Param("block", "size", 16 << 20, 1 << 16, 1 << 30, help="bytes a record, held in memory"),
 )
 
