@@ -45,7 +45,11 @@ def find_layout(raw: Array) -> Layout:
         layouts += [layout._replace(machine=True) for layout in layouts if layout.kind != NUMBERS]
     sizes = [encode_block(piece, layout, _TABLE, 32) for layout in layouts]
     lengths = [len(piece) if size is None else len(size) for size in sizes]
-    return layouts[lengths.index(min(lengths))]
+    least = min(lengths)
+    # Where a piece nearly vanishes, a small difference tells little of the rest.
+    if 8 * lengths[0] < len(piece) and 80 * least > 79 * lengths[0]:
+        return layouts[0]
+    return layouts[lengths.index(least)]
 
 
 def _are_letters(counts: Array) -> bool:
