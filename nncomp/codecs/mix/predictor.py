@@ -3,7 +3,7 @@ r"""The predictor: all parts together, one bit after the other.
     contexts --> slots --> maps --\
             \--> counters ---------\
     matches ---------------------- mixers --> last mixer --> refinements --> probability
-    samples ---------------------/
+    samples, network ------------/
 
 `begin_byte`, then for each bit `predict` and `update`, then `end_byte`. What a bit taught
 is learned by the next `predict`, while the memory that it asked for is on its way.
