@@ -69,15 +69,8 @@ class _Mix:
         return int(params["block"]) + 1
 
     def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
-        """No more memory than the content can fill; the table a power of two."""
-        from nncomp.coding.png.chunks import lines_size
-
-        block, size = int(params["block"]), None
-        if complete:
-            view = memoryview(head).cast("B")
-            size = max(view.nbytes, lines_size(view))
-            block = max(64 << 10, min(block, size))
-        return {**params, **settle_memory(params, min(size or block, block)), "block": block}
+        """No more memory than the content can fill."""
+        return {**params, **settle_memory(params, head, complete)}
 
     def max_block(self, params: Params) -> int:
         """As asked for."""
@@ -127,12 +120,19 @@ class _Mix:
                 yield raw
 
 
-def settle_memory(params: Params, size: int | None) -> Params:
-    """The table a power of two, and no larger than `size` bytes of content can fill."""
-    table = int(params["table"])
-    if size is not None:
-        table = max(TABLE_MIN, min(table, size * _TABLE_PER_BYTE))
-    return {"table": 1 << table.bit_length() - 1}
+def settle_memory(params: Params, head: Buffer, complete: bool) -> Params:
+    """Block and table no larger than the content, if `head` is all; the table a power of two.
+
+    The lines of a PNG file are larger than the file.
+    """
+    from nncomp.coding.png.chunks import lines_size
+
+    table, block = int(params["table"]), int(params["block"])
+    if complete:
+        view = memoryview(head).cast("B")
+        block = max(64 << 10, min(block, max(view.nbytes, lines_size(view))))
+    table = max(TABLE_MIN, min(table, block * _TABLE_PER_BYTE))
+    return {"table": 1 << table.bit_length() - 1, "block": block}
 
 
 def memory_of(params: Params) -> int:

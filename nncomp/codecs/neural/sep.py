@@ -142,9 +142,7 @@ class _Sep:
         segment = segment or max(1, min(int(params["batch"]) // lanes, _MAX_SEGMENT))
         settled = {**params, "lanes": lanes, "segment": segment}
         if params["memory"]:
-            block = int(params["block"])
-            size = min(memoryview(head).nbytes, block) if complete else block
-            settled.update(settle_memory(params, size))
+            settled.update(settle_memory(params, head, complete))
         _configs(settled)
         return settled
 
