@@ -127,11 +127,12 @@ def settle_memory(params: Params, head: Buffer, complete: bool) -> Params:
     """
     from nncomp.coding.png.chunks import lines_size
 
-    table, block = int(params["table"]), int(params["block"])
+    size = block = int(params["block"])
     if complete:
         view = memoryview(head).cast("B")
-        block = max(64 << 10, min(block, max(view.nbytes, lines_size(view))))
-    table = max(TABLE_MIN, min(table, block * _TABLE_PER_BYTE))
+        size = min(block, max(view.nbytes, lines_size(view)))
+        block = max(64 << 10, size)
+    table = max(TABLE_MIN, min(int(params["table"]), size * _TABLE_PER_BYTE))
     return {"table": 1 << table.bit_length() - 1, "block": block}
 
 

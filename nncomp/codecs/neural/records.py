@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.codecs.mix.detect import find_layout
-from nncomp.codecs.mix.layout import LEAN, arranged, read_layout, restored
+from nncomp.codecs.mix.layout import LEAN, NUMBERS, Layout, arranged, read_layout, restored
 from nncomp.codecs.mix.payload import decode_payload, encode_payload
 from nncomp.codecs.neural.lanes import Layout as Lanes
 from nncomp.codecs.neural.memory import Memory, MixedDecoder, MixedEncoder
@@ -28,7 +28,6 @@ from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
     from nncomp.codecs.base import Buffer
-    from nncomp.codecs.mix.layout import Layout
     from nncomp.codecs.neural.loop import Loop
 
 __all__ = ["MemorySizes", "Records"]
@@ -98,7 +97,7 @@ class Records:
         if kind == _ALONE:
             return self._decode_alone(payload[1:], size, self._sizes)
         layout, rest = read_layout(payload[1:])
-        if layout.kind == LEAN:
+        if not _suits(layout, self._loop.lanes):
             raise CorruptError(f"{layout} is not for networks. The file is damaged")
         memory = Memory(layout, self._sizes.table, self._sizes.contexts)
         stage = MixedDecoder(memory, Lanes(size, self._loop.lanes))
@@ -111,9 +110,16 @@ class Records:
         return raw
 
     def _joint(self, data: Bytes, layout: Layout, sizes: MemorySizes) -> bytes:
+        if not _suits(layout, self._loop.lanes):
+            layout = Layout()
         memory = Memory(layout, sizes.table, sizes.contexts)
         stage = MixedEncoder(memory, Lanes(len(data), self._loop.lanes))
         return _JOINT + layout.pack() + self._loop.encode(arranged(data, layout), stage)
+
+
+def _suits(layout: Layout, lanes: int) -> bool:
+    """Whether a network can code with it; the memory of numbers knows one lane alone."""
+    return layout.kind != LEAN and (lanes == 1 or layout.kind != NUMBERS)
 
 
 def _alone(raw: bytes, sizes: MemorySizes) -> bytes | None:

@@ -233,7 +233,7 @@ def test_a_kind_has_so_many_contexts_and_no_more(
     monkeypatch.setattr(records, "find_layout", lambda _: LAYOUTS[name])
 
     def payload(contexts: int) -> list[Any]:
-        blocks: list[Any] = joint.encode(WAVE[:600], joint.params(contexts=contexts))
+        blocks: list[Any] = joint.encode(WAVE[:600], joint.params(contexts=contexts, lanes=1))
         return blocks
 
     assert payload(24) == payload(most)

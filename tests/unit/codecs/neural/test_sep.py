@@ -136,6 +136,7 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
         "mixing": "lane",
         "embedding": 256,
         "direct": 19,
+        "words": 0,
         "tokens": 1,
         "levels": 1,
     },
