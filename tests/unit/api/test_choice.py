@@ -195,7 +195,7 @@ def memory_of(method: str, level: int) -> int:
     [
         (("mix", 6), None, ("mix", 6)),
         (("mix", 3), None, ("mix", 3)),
-        (("mix", 1), None, ("mix", 1)),
+        (("mix", 1), None, ("mix", 3)),  # of so little content, no more than level 1
         (("zstd", 8), None, ("zstd", 8)),
         (("zstd", 6), None, ("zstd", 6)),
         (("zstd", 3), None, ("zstd", 3)),
