@@ -84,8 +84,8 @@ def _kernel(function: F, **options: bool) -> F:
 
 def _stamp(compiled: Any) -> None:
     """Let the disk cache of a kernel be good for these sources alone."""
-    file = getattr(compiled._cache, "_cache_file", None)
-    if file is not None:  # None where nothing is cached
+    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if file is not None:  # None where nothing is cached, or compiled at all
         file._source_stamp = (file._source_stamp, _digest_of_sources())
 
 

@@ -14,11 +14,15 @@ import json
 import sys
 from contextlib import ExitStack
 
+import numpy as np
 import torch
 
 import nncomp
-from nncomp.codecs.base import Block, Context, parse_method, resolve_params
+from nncomp.codecs.base import Context, parse_method, resolve_params
+from nncomp.codecs.neural import sep
+from nncomp.codecs.neural.loop import granted
 from nncomp.codecs.neural.sep import SEP
+from nncomp.codecs.neural.stage import StageDecoder, StageEncoder
 from nncomp.exact import products
 from nncomp.exact.ops import force_reference
 
@@ -34,12 +38,14 @@ def archive(method: str, data: bytes, given: bytes | None, threads: int) -> byte
 
 
 def payload(method: str, data: bytes, given: bytes | None, threads: int) -> bytes:
-    """The same for the payload alone, of what is so small that an archive would store it."""
+    """The same for the network's payload alone, which a codec would not keep if it is larger."""
     context = Context(threads=threads, device="cpu")
     params = SEP.settle(resolve_params(SEP, parse_method(method)[1], None), data, True)
-    (block,) = SEP.encode([data], params, context)
-    made = bytes(block.payload or b"no payload")
-    if b"".join(SEP.decode([Block(len(data), given or made)], params, context)) != data:
+    with granted(context):
+        made = sep._loop(params, context).encode(np.frombuffer(data, np.uint8), StageEncoder())
+        payload = memoryview(given or made)
+        decoded = sep._loop(params, context).decode(payload, len(data), StageDecoder())
+    if decoded.tobytes() != data:
         sys.exit(f"a payload of {method} decodes to something else")
     return made
 
