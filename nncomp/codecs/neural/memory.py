@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.codecs.mix.coder import ROOM, code_bytes, end_writing, start_reading
-from nncomp.codecs.mix.layout import KINDS
+from nncomp.codecs.mix.layout import KINDS, LEAN, NUMBERS
 from nncomp.codecs.mix.predictor import Predictor, predictor
 from nncomp.coding.binary_coder import AHEAD, coder_state
 from nncomp.coding.cdf import fill_frequencies
@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     from nncomp.codecs.mix.layout import Layout
     from nncomp.codecs.neural.lanes import Layout as Lanes
 
-__all__ = ["Memory", "MixedDecoder", "MixedEncoder"]
+__all__ = ["Memory", "MixedDecoder", "MixedEncoder", "suits"]
 
 Array = NDArray[Any]
+
+
+def suits(layout: Layout, lanes: int) -> bool:
+    """Whether a network can code with it; the memory of numbers knows one lane alone."""
+    return layout.kind != LEAN and (lanes == 1 or layout.kind != NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,13 @@ class Memory:
     contexts: int
 
     def predictor(self, lanes: Lanes) -> Predictor:
-        """A memory that knows nothing yet."""
+        """A memory that knows nothing yet.
+
+        Raises:
+            CorruptError: The layout does not suit, see `suits`.
+        """
+        if not suits(self.layout, lanes.lanes):
+            raise CorruptError(f"{self.layout} is not for networks. The file is damaged")
         contexts = min(self.contexts, KINDS[self.layout.kind])
         return predictor(self.layout, lanes.size, self.table, contexts, lanes.starts, True)
 

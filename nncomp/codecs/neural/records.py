@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncomp.codecs.mix.detect import find_layout
-from nncomp.codecs.mix.layout import LEAN, NUMBERS, Layout, arranged, read_layout, restored
+from nncomp.codecs.mix.layout import Layout, arranged, read_layout, restored
 from nncomp.codecs.mix.payload import decode_payload, encode_payload
 from nncomp.codecs.neural.lanes import Layout as Lanes
-from nncomp.codecs.neural.memory import Memory, MixedDecoder, MixedEncoder
+from nncomp.codecs.neural.memory import Memory, MixedDecoder, MixedEncoder, suits
 from nncomp.codecs.neural.stage import StageDecoder, StageEncoder
 from nncomp.errors import CorruptError
 
@@ -97,8 +97,6 @@ class Records:
         if kind == _ALONE:
             return self._decode_alone(payload[1:], size, self._sizes)
         layout, rest = read_layout(payload[1:])
-        if not _suits(layout, self._loop.lanes):
-            raise CorruptError(f"{layout} is not for networks. The file is damaged")
         memory = Memory(layout, self._sizes.table, self._sizes.contexts)
         stage = MixedDecoder(memory, Lanes(size, self._loop.lanes))
         return restored(self._loop.decode(rest, size, stage), layout).data
@@ -110,16 +108,11 @@ class Records:
         return raw
 
     def _joint(self, data: Bytes, layout: Layout, sizes: MemorySizes) -> bytes:
-        if not _suits(layout, self._loop.lanes):
+        if not suits(layout, self._loop.lanes):
             layout = Layout()
         memory = Memory(layout, sizes.table, sizes.contexts)
         stage = MixedEncoder(memory, Lanes(len(data), self._loop.lanes))
         return _JOINT + layout.pack() + self._loop.encode(arranged(data, layout), stage)
-
-
-def _suits(layout: Layout, lanes: int) -> bool:
-    """Whether a network can code with it; the memory of numbers knows one lane alone."""
-    return layout.kind != LEAN and (lanes == 1 or layout.kind != NUMBERS)
 
 
 def _alone(raw: bytes, sizes: MemorySizes) -> bytes | None:

@@ -26,6 +26,7 @@ SMALL: dict[str, Value] = {
     "fused": 1,
     "direct": 2,
     "embedding": 4,
+    "words": 0,
     "tokens": 2,
     "levels": 2,
     "ffn": 8,

@@ -52,6 +52,7 @@ def test_archives_of_all_sizes(size: int, lanes: int, method: Method) -> None:
         {"embedding": 1, "fused": 1, "direct": 0, "tokens": 1, "ffn": 1},
         {"lanes": 1, "segment": 1, "ffn": 1},
         {"segment": 256},
+        {"words": 2},
         {"std": 1.0, "lr": 1.0, "levels": 2},
         {"final": 0.0, "decay": 1},
     ],
