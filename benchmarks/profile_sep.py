@@ -50,8 +50,8 @@ LEAVES: list[tuple[str, Any, str]] = [
     ("mixer and its coder", MixedEncoder, "encode"),
     ("mixer and its coder", MixedDecoder, "decode"),
     ("steps: network, mixer, coder", MixedDecoder, "decode_steps"),
-    ("memory alone", records, "encode_block"),
-    ("memory alone", records, "decode_block"),
+    ("memory alone", records, "encode_payload"),
+    ("memory alone", records, "decode_payload"),
     ("layout", records, "find_layout"),
     ("waiting for the thread beside", Future, "result"),
 ]
