@@ -171,7 +171,7 @@ class Loop:
         """How the steps of a segment are computed: in one call, if stage and model can."""
         if isinstance(stage, MixedDecoder) and self._device.type == "cpu":
             stepper = Stepper(self._model.lanes, self._model.context)
-            with suppress(NotImplementedError):
+            with suppress(NotImplementedError):  # no model has to: torch can do any of them
                 self._model.write(stepper)
                 return CompiledSteps(stage, stepper, history)
         return TorchSteps(stage, self._model, history)

@@ -57,7 +57,9 @@ class Memory:
             CorruptError: The layout does not suit, see `suits`.
         """
         if not suits(self.layout, lanes.lanes):
-            raise CorruptError(f"{self.layout} is not for networks. The file is damaged")
+            raise CorruptError(
+                f"{self.layout} is not for networks. The file is damaged: take another copy"
+            )
         contexts = min(self.contexts, KINDS[self.layout.kind])
         return predictor(self.layout, lanes.size, self.table, contexts, lanes.starts, True)
 
