@@ -1,0 +1,1 @@
+"""Measuring methods and peers side by side, and showing what was measured."""

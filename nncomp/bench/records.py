@@ -1,0 +1,247 @@
+"""What a benchmark leaves behind: rows with their runs, and where they were measured.
+
+Everything that is shown - tables, plots, pages, comparisons - comes from these records,
+and a record read back from its file shows the same.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from nncomp.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["SCHEMA", "WAYS", "Input", "Kind", "Record", "Row", "Runs", "load", "save", "totals"]
+
+SCHEMA = 1
+"""Version of the file format; a reader refuses others."""
+
+Kind: TypeAlias = Literal["own", "command", "library", "memcpy"]
+"""Ours; a program that was run; a library called in a process of its own; plain copying."""
+
+WAYS = ("compress", "decompress")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """One direction of one method on one file, or on all of them.
+
+    Attributes:
+        wall, cpu: Seconds of each run: by the clock, and of processors (user and system).
+        memory: Bytes resident at most, of the process that did it, all of it; None: unknown.
+        gpu_memory: Bytes of the device at most; None where no device took part.
+    """
+
+    wall: tuple[float, ...]
+    cpu: tuple[float, ...]
+    memory: int | None = None
+    gpu_memory: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """The median by the clock."""
+        return statistics.median(self.wall)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The median of processors."""
+        return statistics.median(self.cpu)
+
+    @property
+    def spread(self) -> float:
+        """Half the distance from the fastest to the slowest run, as a share of the median."""
+        return (max(self.wall) - min(self.wall)) / 2 / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one file.
+
+    Attributes:
+        file: Name as given by the user.
+        method: The method string or the peer's name with its settings.
+        kind: What was run.
+        raw_size: Bytes of the original.
+        size: Bytes of the archive; None where there is none.
+        weights: Bytes of weights shipped in the package that decoding needs, not in `size`.
+        compress, decompress: The runs; None where there were none.
+        verified: Whether every decode gave the original; False is a failure.
+        error: Why there is no result, or not all of it; None: all went well.
+    """
+
+    file: str
+    method: str
+    kind: Kind
+    raw_size: int
+    size: int | None = None
+    weights: int = 0
+    compress: Runs | None = None
+    decompress: Runs | None = None
+    verified: bool = False
+    error: str | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Original over compressed: larger is better."""
+        return self.raw_size / self.size if self.size else None
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """Bits of the archive for each byte of the original."""
+        return 8 * self.size / self.raw_size if self.size is not None and self.raw_size else None
+
+    def speed(self, way: str) -> float | None:
+        """MB/s: millions of bytes of the original in a second by the clock."""
+        runs = self.compress if way == "compress" else self.decompress
+        return self.raw_size / 1e6 / runs.seconds if runs and runs.seconds else None
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file that was measured: its name, its bytes, and which content it was."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run of the benchmark.
+
+    Attributes:
+        date: ISO 8601, UTC.
+        machine: cpu, cores, memory_gib, load_at_start, system, gpu (or None).
+        versions: Of Python, this package, libraries and peers, by name.
+        settings: threads, device, seed, rounds, time (seconds, the bound).
+        environment: Variables that change speed.
+        arguments: Of the command line.
+        inputs: The files.
+        missing: Peers that this machine does not have, with what would install them.
+        rows: Method by method within each file.
+    """
+
+    date: str
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    settings: Mapping[str, Any]
+    inputs: tuple[Input, ...]
+    rows: tuple[Row, ...]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """In the order in which they were measured."""
+        return tuple(dict.fromkeys(row.method for row in self.rows))
+
+    def to_json(self) -> str:
+        """The text of a file that `load` reads."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """Read it back.
+
+        Raises:
+            UsageError: It is no such record, or one of another schema.
+        """
+        try:
+            found = json.loads(text)
+            if found["schema"] != SCHEMA:
+                raise UsageError(
+                    f"the record has schema {found['schema']!r}, and this version of nncomp "
+                    f"reads {SCHEMA}. Measure again with --format json"
+                )
+            found.pop("schema")
+            found["inputs"] = tuple(Input(**each) for each in found["inputs"])
+            found["rows"] = tuple(_row(each) for each in found["rows"])
+            found["arguments"] = tuple(found["arguments"])
+            return cls(**found)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"this is no record of nncomp bench ({error}). --format json writes one"
+            ) from error
+
+
+def _row(found: dict[str, Any]) -> Row:
+    for way in WAYS:
+        if found[way] is not None:
+            found[way] = Runs(
+                **{**found[way], **{name: tuple(found[way][name]) for name in ("wall", "cpu")}}
+            )
+    return Row(**found)
+
+
+def load(path: Path) -> Record:
+    """Read a record from its file.
+
+    Raises:
+        UsageError: There is none in it.
+    """
+    try:
+        return Record.from_json(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no record of nncomp bench: it is not text") from error
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def save(path: Path, record: Record) -> None:
+    """Write a record to its file."""
+    path.write_text(record.to_json(), encoding="utf-8")
+
+
+def totals(record: Record) -> tuple[Row, ...]:
+    """A row for each method over all files that it has results for.
+
+    Sizes and seconds are sums, memory is the maximum, so that ratio and speed are those of
+    all files one after the other. A method without a result for some file says so in
+    `error`, and must not be compared with one that has all.
+    """
+    return tuple(
+        _total([row for row in record.rows if row.method == method], len(record.inputs))
+        for method in record.methods
+    )
+
+
+def _total(rows: Sequence[Row], files: int) -> Row:
+    done = [row for row in rows if row.size is not None and row.error is None]
+    missing = files - len(done)
+    return Row(
+        file=f"{len(done)} files" if len(done) != 1 else "1 file",
+        method=rows[0].method,
+        kind=rows[0].kind,
+        raw_size=sum(row.raw_size for row in done),
+        size=sum(row.size or 0 for row in done) if done else None,
+        weights=max((row.weights for row in done), default=0),
+        compress=_sum([row.compress for row in done]),
+        decompress=_sum([row.decompress for row in done]),
+        verified=bool(done) and all(row.verified for row in done),
+        error=f"{missing} of {files} files without a result" if missing else None,
+    )
+
+
+def _sum(runs: Sequence[Runs | None]) -> Runs | None:
+    """One run of all files: medians added up."""
+    there = [each for each in runs if each is not None]
+    if not there or len(there) < len(runs):
+        return None
+    return Runs(
+        wall=(sum(each.seconds for each in there),),
+        cpu=(sum(each.cpu_seconds for each in there),),
+        memory=_largest([each.memory for each in there]),
+        gpu_memory=_largest([each.gpu_memory for each in there]),
+    )
+
+
+def _largest(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return max(known) if known else None
