@@ -22,7 +22,7 @@ __all__ = ["SCHEMA", "WAYS", "Input", "Kind", "Record", "Row", "Runs", "load", "
 SCHEMA = 1
 """Version of the file format; a reader refuses others."""
 
-Kind: TypeAlias = Literal["own", "command", "library", "memcpy"]
+Kind: TypeAlias = Literal["own", "program", "library", "memcpy"]
 """Ours; a program that was run; a library called in a process of its own; plain copying."""
 
 WAYS = ("compress", "decompress")
@@ -73,6 +73,7 @@ class Row:
         compress, decompress: The runs; None where there were none.
         verified: Whether every decode gave the original; False is a failure.
         error: Why there is no result, or not all of it; None: all went well.
+        stopped: Whether `error` is only that the time was up.
     """
 
     file: str
@@ -85,6 +86,7 @@ class Row:
     decompress: Runs | None = None
     verified: bool = False
     error: str | None = None
+    stopped: bool = False
 
     @property
     def ratio(self) -> float | None:

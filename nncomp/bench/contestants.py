@@ -1,0 +1,130 @@
+"""Who takes part: methods of ours by their strings, and the peers that this machine has."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from nncomp.bench.libraries import LIBRARIES
+from nncomp.bench.machine import first_line
+from nncomp.bench.programs import PROGRAMS, found
+from nncomp.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nncomp.bench.records import Kind
+
+__all__ = ["MEMCPY", "PEERS", "Contestant", "methods", "peers", "versions_of"]
+
+PEERS = (*LIBRARIES, *PROGRAMS)
+"""Names of all peers that are known, whether they are here or not."""
+
+_SLOW = ("zpaq", "sep")
+"""Take their turns last, where time is bounded, whatever they are told."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Something that compresses, as a worker is told about it.
+
+    Attributes:
+        name: In tables.
+        kind: What it is.
+        text: See `worker.Job`.
+        level: Of a method, or None.
+    """
+
+    name: str
+    kind: Kind
+    text: str = ""
+    level: int | None = None
+
+    @property
+    def slow(self) -> bool:
+        """Whether it is known to take longer than all others."""
+        return self.text.startswith(_SLOW)
+
+
+MEMCPY = Contestant("memcpy", "memcpy")
+
+
+def methods(texts: Iterable[str]) -> list[Contestant]:
+    """Method strings, each with a level after it if need be: "mix", "sep:lanes=2 -9".
+
+    Raises:
+        UsageError: There is no such method, parameter or level.
+    """
+    from nncomp import api
+
+    chosen = []
+    for text in texts:
+        method, _, rest = text.strip().partition(" ")
+        if rest and not re.fullmatch(r"\s*-[1-9]", rest):
+            raise UsageError(f"{text!r} is not of the form METHOD or METHOD -LEVEL, as in 'mix -9'")
+        level = int(rest.strip()[1:]) if rest else None
+        api.check_method(method, level)
+        name = method if level is None else f"{method} -{level}"
+        chosen.append(Contestant(name, "own", method, level))
+    return chosen
+
+
+def peers(texts: Sequence[str]) -> tuple[list[Contestant], dict[str, str]]:
+    """Those that are asked for and here, and what would install those that are not.
+
+    Args:
+        texts: Names out of `PEERS`, programs with options after them if need be, such as
+            "zstd -19 --long=27". None at all: every peer.
+
+    Raises:
+        UsageError: No peer is called so, or it takes no options.
+    """
+    chosen, missing = [], {}
+    for text in texts or PEERS:
+        name, _, options = " ".join(shlex.split(text)).partition(" ")
+        if name in LIBRARIES and not options:
+            library = LIBRARIES[name]
+            if _importable(library.module):
+                chosen.append(Contestant(name, "library", name))
+            else:
+                missing[name] = f"pip install {library.package}"
+        elif name in PROGRAMS:
+            if found(name):
+                full = f"{name} {options or PROGRAMS[name].options}"
+                chosen.append(Contestant(full, "program", full))
+            else:
+                missing[name] = f"apt install {PROGRAMS[name].package}"
+        else:
+            raise UsageError(_unknown(name, options))
+    return chosen, missing
+
+
+def _unknown(name: str, options: str) -> str:
+    if name in LIBRARIES:
+        return f"the peer {name!r} is a library and takes no options, but got {options!r}"
+    return f"no peer is called {name!r}. Peers: {', '.join(PEERS)}"
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # the package above it is missing
+        return False
+
+
+def versions_of(contestants: Iterable[Contestant]) -> dict[str, str]:
+    """What the peers among them say that they are."""
+    told = {}
+    for contestant in contestants:
+        name = contestant.text.partition(" ")[0]
+        if contestant.kind == "library":
+            told[name] = metadata.version(LIBRARIES[name].package)
+        elif contestant.kind == "program":
+            line = first_line([name, *PROGRAMS[name].asking])
+            number = re.search(r"\d+(\.\w+)+", line)
+            told[name] = number[0] if number else line or "unknown"
+    return told

@@ -1,0 +1,98 @@
+"""Where something was measured: the machine, the versions, and settings that change speed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nncomp import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["environment", "first_line", "machine", "versions"]
+
+# Settings that change speed, and must not change a bit.
+_PREFIXES = (
+    *("ATEN_", "BLOSC_", "CUDA_", "KMP_", "MALLOC_", "MKL_", "NNCOMP_", "NUMBA_", "NUMEXPR_"),
+    *("OMP_", "ONEDNN_", "OPENBLAS_", "RAYON_"),
+)
+_PACKAGES = ("torch", "numba", "numpy", "zstandard", "lz4", "python-snappy")
+
+
+def environment() -> dict[str, str]:
+    """Variables that are set, and that change speed."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(_PREFIXES)}
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """What the machine is and how busy it was.
+
+    Args:
+        device: "cuda" asks torch for the name of the accelerator.
+    """
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load_at_start": round(os.getloadavg()[0], 2),
+        "system": platform.platform(),
+        "gpu": _gpu() if device == "cuda" else None,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python, this package with its commit, and the libraries that it stands on."""
+    found = {"python": platform.python_version(), "nncomp": __version__}
+    commit = _commit()
+    if commit:
+        found["commit"] = commit
+    return found | {name: version for name in _PACKAGES if (version := _version(name))}
+
+
+def first_line(command: Sequence[str]) -> str:
+    """The first line that a program prints, however it ends; empty if there is none."""
+    try:
+        done = subprocess.run(  # noqa: S603 - a command of ours, or found on the path
+            command, capture_output=True, check=False, timeout=20, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    text = (done.stdout or done.stderr).decode(errors="replace")
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def _version(package: str) -> str | None:
+    """None: something else provides the module."""
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(package)
+    return None
+
+
+def _cpu() -> str:
+    """By the system's own description; other systems than Linux know less."""
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text().splitlines() if info.exists() else ():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _commit() -> str:
+    """Of the checkout that this package runs from; empty for an installed one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return ""
+    return first_line(["git", "-C", str(root), "describe", "--always", "--dirty"])

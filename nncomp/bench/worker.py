@@ -1,0 +1,272 @@
+"""One contestant on one file, in a process of its own.
+
+    python -m nncomp.bench.worker
+
+Whatever a contestant does to its process - memory, settings of the allocator, threads that
+stay, a crash - the others must not gain or lose by it. The worker makes a round trip that is
+not counted, which compiles and loads what there is to, and from then on does what it is told,
+a line of JSON each way:
+
+    parent  the fields of a `Job`           worker  {}
+    parent  {"way": "compress"}             worker  {"size": BYTES, "runs": fields of `Runs`}
+    parent  {"way": "decompress"}           the same, for what compress left
+
+Files are read, results compared and freed outside the timing. Each answer can be
+{"problem": TEXT} instead. Nothing large is kept while the others have their turn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nncomp.bench.records import Runs
+from nncomp.errors import CorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nncomp.bench.libraries import Functions
+    from nncomp.bench.programs import Commands
+
+__all__ = ["Job", "main"]
+
+_PIECE = 64 << 10  # of comparing: too short to move malloc's own thresholds
+_HEAD = 16 << 10  # of the round trip that does not count; more, while that is quick
+_QUICK = 0.25  # seconds
+_SHORTEST = 0.01  # seconds of one run; what is over sooner is done several times
+_MOST_REPEATS = 1000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the worker is for.
+
+    Attributes:
+        kind: "own", "library", "program" or "memcpy".
+        text: Method string, name of the library, or name and options of the program.
+        level: Of the method, or None.
+        name, path, size, dtype, base, told: Of the `Subject`.
+        threads: How many it may use.
+        device: For methods of ours.
+        folder: An empty one that it may fill.
+    """
+
+    kind: str
+    text: str
+    level: int | None
+    name: str
+    path: str
+    size: int
+    dtype: str
+    base: str | None
+    told: bool
+    threads: int
+    device: str
+    folder: str
+
+
+class Work(Protocol):
+    """A contestant with its file: each direction gives the archive's size and one run."""
+
+    def compress(self) -> tuple[int, Runs]: ...
+
+    def decompress(self) -> tuple[int, Runs]: ...
+
+
+# --- in memory -----------------------------------------------------------------------
+
+
+class InMemory:
+    """Functions from bytes to bytes."""
+
+    def __init__(self, functions: Functions, path: Path) -> None:
+        self._functions, self._path = functions, path
+        self._blob: Any = b""
+
+    def warm_up(self) -> None:
+        """Load and compile, on the head of the file; on more of it where that is quick."""
+        size, head = _HEAD, b""
+        for _ in range(8):
+            start = time.perf_counter()
+            head, before = self._read(size), len(head)
+            self._functions.decompress(self._functions.compress(head))
+            spent = time.perf_counter() - start
+            if spent < _QUICK / 8:
+                size *= 8
+            if spent > _QUICK or len(head) == before:
+                break
+
+    def compress(self) -> tuple[int, Runs]:
+        self._blob = b""
+        data = self._read()
+        fresh = (lambda: bytearray(data)) if self._functions.spoils else (lambda: data)
+        self._blob, runs = _timed(self._functions.compress, fresh)
+        return len(self._blob), runs
+
+    def decompress(self) -> tuple[int, Runs]:
+        blob, self._blob = self._blob, b""
+        raw, runs = _timed(self._functions.decompress, lambda: blob)
+        with self._path.open("rb") as file:
+            _compare(memoryview(raw).cast("B"), file.read)
+        return len(blob), runs
+
+    def _read(self, size: int = -1) -> bytes:
+        with self._path.open("rb") as file:
+            return file.read(size)
+
+
+def _timed(work: Callable[[Any], Any], fresh: Callable[[], Any]) -> tuple[Any, Runs]:
+    """Call it, several times if one is too short for the clock, and say what one call took."""
+    _forget_peaks()
+    wall = cpu = 0.0
+    result: Any = None
+    count = 0
+    while count < _MOST_REPEATS and wall < _SHORTEST:
+        count += 1
+        argument, result = fresh(), None
+        cpu_start, start = time.process_time(), time.perf_counter()
+        result = work(argument)
+        wall += time.perf_counter() - start
+        cpu += time.process_time() - cpu_start
+    return result, Runs((wall / count,), (cpu / count,), _peak(), _gpu_peak())
+
+
+def _compare(raw: memoryview, read: Callable[[int], bytes]) -> None:
+    """Whether a result is what a file holds.
+
+    Raises:
+        CorruptError: It is not.
+    """
+    at = 0
+    while piece := read(_PIECE):
+        if raw[at : at + len(piece)] != piece:
+            raise CorruptError(f"came back different, first between byte {at} and {at + _PIECE}")
+        at += len(piece)
+    if at != len(raw):
+        raise CorruptError(f"came back with {len(raw)} bytes instead of {at}")
+
+
+# --- programs ------------------------------------------------------------------------
+
+
+class OnFiles:
+    """Commands from file to file, timed from their start to their end."""
+
+    def __init__(self, commands: Commands, path: Path, folder: Path) -> None:
+        self._commands, self._path, self._folder = commands, path, folder
+        self._archive = folder / f"archive{commands.suffix}"
+        self._back = folder / "back"
+
+    def warm_up(self) -> None:
+        """Nothing: a program starts anew each time, and its file is in the system's cache."""
+
+    def compress(self) -> tuple[int, Runs]:
+        import shutil
+
+        from nncomp.bench.programs import DATA, run
+
+        self._archive.unlink(missing_ok=True)
+        data = self._folder / DATA
+        shutil.copyfile(self._path, data)
+        output = self._archive.name if self._commands.prints[0] else None
+        runs = run(self._commands.compress, self._folder, output)
+        data.unlink()  # nobody shall take it instead of decoding
+        return self._archive.stat().st_size, runs
+
+    def decompress(self) -> tuple[int, Runs]:
+        import mmap
+
+        from nncomp.bench.programs import run
+
+        output = self._back.name if self._commands.prints[1] else None
+        runs = run(self._commands.decompress, self._folder, output)
+        with self._back.open("rb") as back, self._path.open("rb") as file:
+            size = self._back.stat().st_size
+            view = mmap.mmap(back.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+            _compare(memoryview(view), file.read)
+        self._back.unlink()
+        return self._archive.stat().st_size, runs
+
+
+# --- memory --------------------------------------------------------------------------
+
+
+def _forget_peaks() -> None:
+    """Start counting the peak anew, where the system can."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak() -> int | None:
+    """Bytes that were resident at once, at most."""
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _gpu_peak() -> int | None:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return int(torch.cuda.max_memory_allocated())
+
+
+# --- the process ---------------------------------------------------------------------
+
+
+def _set_up(job: Job) -> InMemory | OnFiles:
+    from nncomp.bench.subjects import Subject
+
+    base = Path(job.base) if job.base else None
+    path = Path(job.path)
+    subject = Subject(job.name, path, job.size, "", job.dtype, base, job.told)
+    if job.kind == "program":
+        from nncomp.bench.programs import PROGRAMS
+
+        name, _, options = job.text.partition(" ")
+        commands = PROGRAMS[name].with_options(options, job.threads)
+        return OnFiles(commands, path, Path(job.folder))
+    from nncomp.bench.libraries import LIBRARIES, copying, own
+
+    if job.kind == "memcpy":
+        return InMemory(copying(), path)
+    if job.kind == "library":
+        return InMemory(LIBRARIES[job.text].make(subject, job.threads), path)
+    return InMemory(own(job.text, job.level, subject, job.threads, job.device), path)
+
+
+def main() -> None:
+    """Answer until the parent is gone."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+
+    def say(answer: dict[str, Any]) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    try:
+        work = _set_up(Job(**json.loads(sys.stdin.readline())))
+        work.warm_up()
+        say({})
+        for line in sys.stdin:
+            way = json.loads(line)["way"]
+            size, runs = work.compress() if way == "compress" else work.decompress()
+            say({"size": size, "runs": asdict(runs)})
+    except Exception as error:  # whatever a contestant raises is its result
+        say({"problem": str(error) or type(error).__name__})
+
+
+if __name__ == "__main__":
+    main()
