@@ -6,11 +6,10 @@ import importlib.util
 import re
 import shlex
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from nncomp.bench.libraries import LIBRARIES
-from nncomp.bench.machine import first_line
+from nncomp.bench.machine import first_line, package_version
 from nncomp.bench.programs import PROGRAMS, found
 from nncomp.errors import UsageError
 
@@ -122,7 +121,7 @@ def versions_of(contestants: Iterable[Contestant]) -> dict[str, str]:
     for contestant in contestants:
         name = contestant.text.partition(" ")[0]
         if contestant.kind == "library":
-            told[name] = metadata.version(LIBRARIES[name].package)
+            told[name] = package_version(LIBRARIES[name].package) or "unknown"
         elif contestant.kind == "program":
             line = first_line([name, *PROGRAMS[name].asking])
             number = re.search(r"\d+(\.\w+)+", line)

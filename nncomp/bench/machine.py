@@ -15,7 +15,7 @@ from nncomp import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["environment", "first_line", "machine", "versions"]
+__all__ = ["environment", "first_line", "machine", "package_version", "versions"]
 
 # Settings that change speed, and must not change a bit.
 _PREFIXES = (
@@ -52,7 +52,15 @@ def versions() -> dict[str, str]:
     commit = _commit()
     if commit:
         found["commit"] = commit
-    return found | {name: version for name in _PACKAGES if (version := _version(name))}
+    known = {name: package_version(name) for name in _PACKAGES}
+    return found | {name: version for name, version in known.items() if version}
+
+
+def package_version(name: str) -> str:
+    """Of an installed package; empty where something else provides its module."""
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return ""
 
 
 def first_line(command: Sequence[str]) -> str:
@@ -65,13 +73,6 @@ def first_line(command: Sequence[str]) -> str:
         return ""
     text = (done.stdout or done.stderr).decode(errors="replace")
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
-def _version(package: str) -> str | None:
-    """None: something else provides the module."""
-    with suppress(metadata.PackageNotFoundError):
-        return metadata.version(package)
-    return None
 
 
 def _cpu() -> str:

@@ -135,6 +135,18 @@ class Console:
         click.echo(f"{prefix}: {_describe(error, name)}", err=True)
 
     @contextmanager
+    def status(self) -> Iterator[Callable[[str], None]]:
+        """A line that says what is being done, where bars are shown; else what -v asks for."""
+        if not self.shows_progress:
+            yield self.info
+            return
+        from tqdm import tqdm
+
+        tqdm.monitor_interval = 0
+        with tqdm(bar_format="{elapsed} {desc}", leave=False, file=sys.stderr) as line:
+            yield lambda text: line.set_description_str(text)
+
+    @contextmanager
     def progress(
         self, name: str, total: int | None, archive_bytes: Callable[[], int | None]
     ) -> Iterator[Progress]:

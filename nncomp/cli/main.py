@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from nncomp import __version__, files
+from nncomp.cli.bench import bench
 from nncomp.cli.compress import compress
 from nncomp.cli.console import Console
 from nncomp.cli.decompress import decompress
@@ -64,7 +65,7 @@ def program() -> None:
     """
 
 
-for _command in (compress, decompress, test, list_archives):
+for _command in (compress, decompress, test, list_archives, bench):
     program.add_command(_command)
 
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from nncomp.codecs.base import Context
 
 __all__ = [
+    "Command",
     "Output",
     "Resources",
+    "apply",
     "base_option",
     "console_options",
     "files_argument",
@@ -132,7 +134,8 @@ def _usable_cores() -> int:
 # --- decorators ----------------------------------------------------------------------
 
 
-def _apply(command: Command, *decorators: Callable[[Command], Command]) -> Command:
+def apply(command: Command, *decorators: Callable[[Command], Command]) -> Command:
+    """A command with several decorators, the first of them outermost."""
     for decorator in reversed(decorators):
         command = decorator(command)
     return command
@@ -165,7 +168,7 @@ def method_options(command: Command) -> Command:
         )
         for digit in range(1, 10)
     ]
-    return _apply(
+    return apply(
         command,
         click.option(
             "-m",
@@ -207,7 +210,7 @@ def output_options(command: Command) -> Command:
         output = Output(target, stdout, remove, force, recursive)
         return command(files=files, output=output, **rest)
 
-    return _apply(
+    return apply(
         wrapped,
         click.option(
             "-o", "--output", "target", metavar="FILE", help="Write to FILE; - is standard output."
@@ -256,7 +259,7 @@ def resource_options(command: Command) -> Command:
         return command(resources=resources.with_bases(base_names), **rest)
 
     count = click.IntRange(min=0, max=1024)
-    return _apply(
+    return apply(
         wrapped,
         click.option(
             "-T",
@@ -305,7 +308,7 @@ def console_options(command: Command) -> Command:
         click.get_current_context().find_root().obj = console
         return command(console=console, **rest)
 
-    return _apply(
+    return apply(
         wrapped,
         click.option("-q", "--quiet", is_flag=True, help="No warnings, no progress."),
         click.option("-v", "--verbose", count=True, help="A line for each file; repeat for more."),

@@ -1,0 +1,357 @@
+"""`nncomp bench`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nncomp.cli import options
+from nncomp.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nncomp.bench.baseline import Condition
+    from nncomp.bench.measure import Plan
+    from nncomp.bench.records import Record
+    from nncomp.bench.subjects import Subject
+    from nncomp.cli.console import Console
+    from nncomp.cli.options import Command
+
+__all__ = ["bench"]
+
+_METHODS = ("lz4", "zstd", "zipnn", "mix -1", "mix")
+_FIRST_LOOK = (*_METHODS, "sep -1")  # 15 KB/s, which only small files are for
+
+
+# --- what the options say ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is measured: files by path, or of a corpus, and who takes part."""
+
+    files: tuple[str, ...]
+    corpus: str | None
+    folder: str | None
+    methods: tuple[str, ...]
+    peers: tuple[str, ...]
+    dtype: str
+    base: str | None
+
+    def record(self, plan: Plan, console: Console) -> Record:
+        """Measure it."""
+        from nncomp.bench import contestants
+        from nncomp.bench.measure import measure
+
+        small = not self.files and self.corpus is None
+        chosen = contestants.methods(self.methods or (_FIRST_LOOK if small else _METHODS))
+        others, missing = ([], {}) if self.peers == ("none",) else contestants.peers(self.peers)
+        for name, install in missing.items():
+            console.info(f"{name} is not on this machine; {install}")
+        with self._subjects(plan, console) as subjects, console.status() as tell:
+            return measure(
+                subjects,
+                [*others, *chosen],
+                plan,
+                missing=missing,
+                arguments=sys.argv[1:],
+                tell=tell,
+            )
+
+    @contextmanager
+    def _subjects(self, plan: Plan, console: Console) -> Iterator[list[Subject]]:
+        from nncomp.bench import corpus, synthetic
+        from nncomp.bench.subjects import Subject
+
+        base = None if self.base is None else Path(self.base)
+        with tempfile.TemporaryDirectory(prefix="nncomp-bench-") as folder:
+            paths = {name: Path(name) for name in self.files}
+            if self.corpus is not None and self.corpus != synthetic.NAME:
+                found = corpus.manifest(self.corpus)
+                where = Path(self.folder) if self.folder else corpus.cache()
+                kept = corpus.fetch(found, where, console.info)
+                paths |= {f"{found.name}/{path.name}": path for path in kept}
+            elif self.corpus is not None or not paths:
+                made = synthetic.write(Path(folder), plan.seed or synthetic.SEED)
+                paths |= {f"{synthetic.NAME}/{path.name}": path for path in made}
+            yield [Subject.of(path, name, self.dtype, base) for name, path in paths.items()]
+
+
+@dataclass(frozen=True)
+class Display:
+    """Where results go: a table in some format, and a plot and a page beside it."""
+
+    format: str
+    target: str | None
+    plot: str | None
+    page: str | None
+
+    def check(self) -> None:
+        """Refuse now what would fail only after minutes of measuring."""
+        if self.plot is not None or self.page is not None:
+            from nncomp.bench import plot
+
+            plot.check(Path(self.plot) if self.plot is not None else None)
+        for name in (self.target, self.plot, self.page):
+            if name is not None and not Path(name).parent.is_dir():
+                raise UsageError(f"{name} cannot be written: there is no {Path(name).parent}")
+
+    def show(self, record: Record) -> None:
+        """Write all that was asked for."""
+        from nncomp.bench import page, plot
+
+        if self.plot is not None:
+            plot.save(record, Path(self.plot))
+        if self.page is not None:
+            Path(self.page).write_text(page.as_html(record), encoding="utf-8")
+        text = self._text(record).rstrip("\n")
+        if self.target is None:
+            click.echo(text)
+        else:
+            Path(self.target).write_text(f"{text}\n", encoding="utf-8")
+
+    def _text(self, record: Record) -> str:
+        from nncomp.bench import table
+
+        if self.format == "json":
+            return record.to_json()
+        if self.format == "csv":
+            return table.as_csv(record)
+        if self.format == "markdown":
+            return table.as_markdown(record)
+        watched = self.target is None and sys.stdout.isatty()
+        return table.as_text(record, width=_terminal_width() if watched else None)
+
+
+def _terminal_width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What makes the command fail: conditions on a record next to an earlier one."""
+
+    baseline: Record | None
+    conditions: tuple[Condition, ...]
+    reference: str | None
+
+    @classmethod
+    def of(cls, baseline: str | None, conditions: tuple[str, ...], reference: str | None) -> Gate:
+        """Read what there is to read, before minutes of measuring."""
+        from nncomp.bench import baseline as comparing
+        from nncomp.bench import records
+
+        if baseline is None and conditions:
+            raise UsageError("--fail-if compares with an earlier record: --baseline says which")
+        return cls(
+            None if baseline is None else records.load(Path(baseline)),
+            tuple(map(comparing.parse_condition, conditions)),
+            reference,
+        )
+
+    def check(self, record: Record) -> int:
+        """How many comparisons broke a condition; all of them are printed."""
+        from nncomp.bench import baseline as comparing
+
+        if self.baseline is None:
+            return 0
+        found = comparing.compare(self.baseline, record, self.conditions, self.reference)
+        click.echo(comparing.as_text(found), err=True)
+        return len(found)
+
+
+# --- the command ---------------------------------------------------------------------
+
+_READABLE = click.Path(exists=True, dir_okay=False)
+_WRITABLE = click.Path(dir_okay=False, writable=True)
+
+
+def _choice_options(command: Command) -> Command:
+    """What is measured: one `Choice` as `choice`."""
+
+    @wraps(command)
+    def wrapped(
+        *,
+        files: tuple[str, ...],
+        corpus: str | None,
+        folder: str | None,
+        methods: tuple[str, ...],
+        peers: tuple[str, ...],
+        dtype: str,
+        base: str | None,
+        **rest: Any,
+    ) -> int:
+        choice = Choice(files, corpus, folder, methods, peers, dtype, base)
+        return command(choice=choice, **rest)
+
+    return options.apply(
+        wrapped,
+        click.argument("files", nargs=-1, type=_READABLE, metavar="[FILE]..."),
+        click.option(
+            *("-m", "--method", "methods"),
+            multiple=True,
+            metavar="METHOD",
+            help="One of nncomp's, with a level if need be: 'mix -9'. Again for more. Default: "
+            + ", ".join(_METHODS),
+        ),
+        click.option(
+            *("--peer", "peers"),
+            multiple=True,
+            metavar="PEER",
+            help="zstd, xz, ..., programs with options if need be: 'zstd -19'. Again for more; "
+            "'none' for none. Default: all that are found.",
+        ),
+        click.option("--corpus", metavar="NAME", help="Files by the name of their set."),
+        click.option(
+            *("--corpus-dir", "folder"), metavar="DIR", help="Where sets are kept.  [~/.cache]"
+        ),
+        click.option(
+            "--dtype", default="", metavar="TYPE", help="Of all elements: f32, bf16, i16, ..."
+        ),
+        click.option("--base", type=_READABLE, help="What differences are taken to."),
+    )
+
+
+def _plan_options(command: Command) -> Command:
+    """How it is measured: one `Plan` as `plan`."""
+
+    @wraps(command)
+    def wrapped(
+        *,
+        rounds: int,
+        seconds: float | None,
+        seed: int | None,
+        threads: int,
+        device: str,
+        **rest: Any,
+    ) -> int:
+        from nncomp.bench.measure import Plan
+
+        plan = Plan(rounds=rounds, seconds=seconds, threads=threads, device=device, seed=seed)
+        return command(plan=plan, **rest)
+
+    return options.apply(
+        wrapped,
+        click.option(
+            "--rounds",
+            type=click.IntRange(1, 1000),
+            default=3,
+            show_default=True,
+            help="Runs of each on each file; after the first minute, no more than one.",
+        ),
+        click.option(
+            *("--time", "seconds"),
+            type=click.FloatRange(0.1),
+            metavar="SECONDS",
+            help="Be done by then; what has not ended is stopped, and the table says so.",
+        ),
+        click.option("--seed", type=click.IntRange(1), help="Of the built-in files."),
+        click.option(
+            *("-T", "--threads"),
+            type=click.IntRange(1, 1024),
+            default=1,
+            show_default=True,
+            help="For each, one at a time.",
+        ),
+        click.option(
+            "--device",
+            type=click.Choice(["cpu", "cuda"]),
+            default="cpu",
+            show_default=True,
+            help="Where neural methods compute.",
+        ),
+    )
+
+
+def _display_options(command: Command) -> Command:
+    """Where results go: one `Display` as `display`."""
+
+    @wraps(command)
+    def wrapped(
+        *, form: str, target: str | None, plot: str | None, page: str | None, **rest: Any
+    ) -> int:
+        return command(display=Display(form, target, plot, page), **rest)
+
+    return options.apply(
+        wrapped,
+        click.option(
+            *("--format", "form"),
+            type=click.Choice(["table", "json", "csv", "markdown"]),
+            default="table",
+            show_default=True,
+            help="json has all, and can be shown again.",
+        ),
+        click.option(
+            *("-o", "--output", "target"), type=_WRITABLE, help="A file in place of the terminal."
+        ),
+        click.option("--plot", type=_WRITABLE, metavar="FILE", help="Ratio and speed: .svg, .png."),
+        click.option(
+            *("--html", "page"), type=_WRITABLE, metavar="FILE", help="All of it on one page."
+        ),
+    )
+
+
+def _gate_options(command: Command) -> Command:
+    """When to fail: one `Gate` as `gate`."""
+
+    @wraps(command)
+    def wrapped(
+        *,
+        baseline: str | None,
+        conditions: tuple[str, ...],
+        reference: str | None,
+        **rest: Any,
+    ) -> int:
+        return command(gate=Gate.of(baseline, conditions, reference), **rest)
+
+    return options.apply(
+        wrapped,
+        click.option("--baseline", type=_READABLE, help="An earlier run, of --format json."),
+        click.option(
+            *("--fail-if", "conditions"),
+            multiple=True,
+            metavar="CONDITION",
+            help="Next to the earlier run: 'size>1.001'. Exit with 1 and say where.",
+        ),
+        click.option(
+            "--reference",
+            metavar="METHOD",
+            help="Of the same run, to which speeds are compared before they are compared.",
+        ),
+    )
+
+
+@click.command()
+@_choice_options
+@_plan_options
+@click.option("--record", type=_READABLE, help="Show an earlier run, and measure nothing.")
+@_display_options
+@_gate_options
+@options.console_options
+def bench(
+    choice: Choice, plan: Plan, record: str | None, display: Display, gate: Gate, console: Console
+) -> int:
+    """Measure methods and other compressors on files, side by side.
+
+    Each has a process of its own, they take turns, and what they decode is compared with the
+    original. Without files, small made-up ones give a first look.
+    """
+    from nncomp.bench import records
+
+    display.check()
+    found = records.load(Path(record)) if record else choice.record(plan, console)
+    display.show(found)
+    failed = [row for row in found.rows if row.error is not None and not row.stopped]
+    for row in failed:
+        console.warn(row.file, f"{row.method}: {row.error}")
+    return gate.check(found) + sum(row.kind == "own" for row in failed)

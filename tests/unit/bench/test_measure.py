@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import nncomp
+from nncomp.bench import contestants, synthetic
+from nncomp.bench.measure import Plan, measure
+from nncomp.bench.records import Record, totals
+from nncomp.bench.subjects import Subject
+from nncomp.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nncomp.bench.records import Row
+
+TEXT = b"to be or not to be, that is the question. " * 200
+ONE = Plan(rounds=1)
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Subject:
+    path = tmp_path / "text"
+    path.write_bytes(TEXT)
+    return Subject.of(path, "text")
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Put a program of some name in front of all others."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def put(name: str, script: str) -> None:
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    return put
+
+
+# bzip3 takes "-e ... -c data" and "-d -c archive.bz3"
+COPIES = 'case "$*" in *-c*) for last; do :; done; exec cat "$last";; *) echo bzip3 9.87;; esac'
+
+
+def run(subject: Subject, *peers: str, plan: Plan = ONE) -> dict[str, Row]:
+    """zstd, and peers between it and plain copying."""
+    found, _ = contestants.peers(peers)
+    record = measure([subject], [*found, *contestants.methods(["zstd"])], plan)
+    rows = {row.method: row for row in record.rows}
+    assert next(iter(rows)) == "memcpy"
+    assert [*rows][-1] == "zstd"
+    for name in ("memcpy", "zstd"):  # whatever the peers do
+        assert rows[name].verified
+        assert rows[name].error is None
+    return rows
+
+
+# --- what is measured ----------------------------------------------------------------
+
+
+def test_a_row_says_what_the_method_does(text: Subject) -> None:
+    record = measure([text], contestants.methods(["zstd -9", "store"]), Plan(rounds=2))
+    copied, coded, stored = record.rows
+    assert coded.size == len(nncomp.compress(TEXT, "zstd", level=9))
+    assert copied.size == coded.raw_size == len(TEXT)
+    assert stored.size == len(nncomp.compress(TEXT, "store"))
+    for row in record.rows:
+        assert row.verified
+        for runs in (row.compress, row.decompress):
+            assert runs is not None
+            assert len(runs.wall) == len(runs.cpu) == 2
+            assert min(runs.wall) > 0
+            assert runs.gpu_memory is None
+    assert record.inputs[0].sha256 == text.sha256
+    assert record.settings["rounds"] == 2
+    assert {"python", "nncomp"} <= set(record.versions)
+
+
+def test_a_record_comes_back_from_its_text(text: Subject) -> None:
+    record = measure([text], contestants.methods(["lz4"]), ONE, missing={"xz": "how"})
+    assert Record.from_json(record.to_json()) == record
+
+
+def test_turns_are_taken(text: Subject) -> None:
+    told: list[str] = []
+    chosen = contestants.methods(["zstd", "lz4"])
+    measure([text], chosen, Plan(rounds=2), tell=told.append)
+    order = [(line.split(": ")[1].split(",")[0], line[-1]) for line in told]
+    assert order == [(name, run) for run in "12" for name in ("memcpy", "zstd", "lz4")]
+
+
+def test_totals_are_sums(text: Subject, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(bytes(5000))
+    record = measure([text, Subject.of(other)], contestants.methods(["zstd"]), ONE)
+    copied, coded = totals(record)
+    assert copied.size == coded.raw_size == len(TEXT) + 5000
+    assert coded.size == sum(row.size or 0 for row in record.rows if row.method == "zstd")
+    assert coded.file == "2 files"
+    assert coded.error is None
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "empty"
+    path.touch()
+    row = measure([Subject.of(path)], contestants.methods(["zstd"]), ONE).rows[1]
+    assert row.verified
+    assert row.size == len(nncomp.compress(b"", "zstd"))
+    assert row.bits_per_byte is None
+
+
+def test_a_program_is_measured_as_a_whole(
+    text: Subject, program: Callable[[str, str], None]
+) -> None:
+    program("bzip3", COPIES)
+    row = run(text, "bzip3")["bzip3 -b 16"]
+    assert row.verified
+    assert row.kind == "program"
+    assert row.size == len(TEXT)
+    assert row.compress is not None
+    assert row.compress.memory is not None
+
+
+def test_a_base_goes_both_ways(tmp_path: Path) -> None:
+    noise = synthetic.files()["random.bin"]
+    base, path = tmp_path / "base", tmp_path / "file"
+    base.write_bytes(noise)
+    path.write_bytes(bytes(20) + noise[20:])
+    row = measure([Subject.of(path, base=base)], contestants.methods(["zipnn"]), ONE).rows[1]
+    assert row.verified
+    assert row.size is not None
+    assert row.size < len(noise) / 10
+
+
+# --- what goes wrong -----------------------------------------------------------------
+
+
+def test_a_peer_that_is_killed_has_a_row_that_says_so(
+    text: Subject, program: Callable[[str, str], None]
+) -> None:
+    program("bzip3", "kill -9 $$")
+    row = run(text, "bzip3")["bzip3 -b 16"]
+    assert row.error is not None
+    assert "ended with -9" in row.error
+    assert row.size is None
+    assert not row.verified
+
+
+def test_what_a_failing_peer_says_is_passed_on(
+    text: Subject, program: Callable[[str, str], None]
+) -> None:
+    program("bzip3", "echo no such block size >&2; exit 3")
+    row = run(text, "bzip3 -b 99")["bzip3 -b 99"]
+    assert row.error is not None
+    assert "ended with 3: no such block size" in row.error
+    assert "-b 99" in row.error
+
+
+def test_a_peer_that_gives_other_bytes_back_is_not_verified(
+    text: Subject, program: Callable[[str, str], None]
+) -> None:
+    program("bzip3", f'case "$1" in -d) echo other;; *) {COPIES};; esac')
+    row = run(text, "bzip3")["bzip3 -b 16"]
+    assert row.error is not None
+    assert "came back" in row.error
+    assert not row.verified
+
+
+def test_a_peer_that_hangs_is_stopped(text: Subject, program: Callable[[str, str], None]) -> None:
+    program("bzip3", 'case "$1" in -e) sleep 600;; *) echo 1.0;; esac')
+    plan = Plan(rounds=1, seconds=20.0)  # the others need two of them at most, the peer none
+    found, _ = contestants.peers(["bzip3"])
+    record = measure([text], [*found, *contestants.methods(["zstd"])], plan)
+    _, hanging, coded = record.rows
+    assert hanging.stopped
+    assert hanging.error is not None
+    assert "time was up" in hanging.error
+    assert coded.verified
+
+
+def test_a_library_that_ends_its_process_costs_its_own_row(
+    text: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pcodec.py").write_text("import os\nos.abort()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    row = run(text, "pcodec")["pcodec"]
+    assert row.error is not None
+    assert "SIGABRT" in row.error
+
+
+def test_a_library_that_does_not_load_says_why(
+    text: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "pcodec.py").write_text("raise ImportError('built for another Python')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    row = run(text, "pcodec")["pcodec"]
+    assert row.error == "built for another Python"
+
+
+def test_files_of_workers_are_removed(
+    text: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    measure([text], contestants.methods(["zstd"]), ONE)
+    assert list(folder.iterdir()) == []
+
+
+# --- who takes part ------------------------------------------------------------------
+
+
+def test_methods_have_levels() -> None:
+    plain, high = contestants.methods(["mix", "sep:lanes=2 -9"])
+    assert (plain.name, plain.text, plain.level) == ("mix", "mix", None)
+    assert (high.name, high.text, high.level) == ("sep:lanes=2 -9", "sep:lanes=2", 9)
+    assert high.slow
+    assert not plain.slow
+
+
+@pytest.mark.parametrize("method", ["mix 9", "mix -10", "nothing", "zstd:level=99", ""])
+def test_a_method_that_does_not_exist(method: str) -> None:
+    with pytest.raises(UsageError):
+        contestants.methods([method])
+
+
+@pytest.mark.parametrize("peer", ["gzip", "lz4 -9", ""])
+def test_a_peer_that_does_not_exist(peer: str) -> None:
+    with pytest.raises(UsageError):
+        contestants.peers([peer])
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setitem(sys.modules, "pcodec", None)
+    found, missing = contestants.peers(["xz", "lz4"])
+    assert [each.name for each in found] == ["lz4"]
+    assert missing == {"xz": "apt install xz-utils"}
+
+
+def test_options_replace_those_of_a_program(program: Callable[[str, str], None]) -> None:
+    program("zstd", "echo 'zstd v1.5'")
+    found, _ = contestants.peers(["zstd", "zstd  -19 --long=27"])
+    assert [each.name for each in found] == ["zstd --ultra -22", "zstd -19 --long=27"]
+    assert contestants.versions_of(found) == {"zstd": "1.5"}
+
+
+# --- what compressors of numbers are told --------------------------------------------
+
+
+def test_the_type_comes_from_the_name_or_the_header(tmp_path: Path) -> None:
+    raw = tmp_path / "raw.f32"
+    raw.write_bytes(bytes(8))
+    tensors = tmp_path / "model.safetensors"
+    tensors.write_bytes(synthetic.files()["weights.safetensors"])
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no header")
+    assert [Subject.of(path).dtype for path in (raw, tensors, broken)] == ["F32", "BF16", "U8"]
+    assert Subject.of(broken, dtype="bfloat16").dtype == "BF16"
+    with pytest.raises(UsageError, match="no element type 'float12'"):
+        Subject.of(raw, dtype="float12")
