@@ -67,7 +67,8 @@ def methods(texts: Iterable[str]) -> list[Contestant]:
             raise UsageError(f"{text!r} is not of the form METHOD or METHOD -LEVEL, as in 'mix -9'")
         level = int(rest.strip()[1:]) if rest else None
         api.check_method(method, level)
-        name = method if level is None else f"{method} -{level}"
+        # Some peers are called as methods of ours that are built on them.
+        name = f"nncomp {method}" if level is None else f"nncomp {method} -{level}"
         chosen.append(Contestant(name, "own", method, level))
     return chosen
 

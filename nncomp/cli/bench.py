@@ -62,7 +62,7 @@ class Choice:
                 [*others, *chosen],
                 plan,
                 missing=missing,
-                arguments=sys.argv[1:],
+                arguments=sys.argv[2:],
                 tell=tell,
             )
 

@@ -54,8 +54,8 @@ def run(subject: Subject, *peers: str, plan: Plan = ONE) -> dict[str, Row]:
     record = measure([subject], [*found, *contestants.methods(["zstd"])], plan)
     rows = {row.method: row for row in record.rows}
     assert next(iter(rows)) == "memcpy"
-    assert [*rows][-1] == "zstd"
-    for name in ("memcpy", "zstd"):  # whatever the peers do
+    assert [*rows][-1] == "nncomp zstd"
+    for name in ("memcpy", "nncomp zstd"):  # whatever the peers do
         assert rows[name].verified
         assert rows[name].error is None
     return rows
@@ -92,7 +92,9 @@ def test_turns_are_taken(text: Subject) -> None:
     chosen = contestants.methods(["zstd", "lz4"])
     measure([text], chosen, Plan(rounds=2), tell=told.append)
     order = [(line.split(": ")[1].split(",")[0], line[-1]) for line in told]
-    assert order == [(name, run) for run in "12" for name in ("memcpy", "zstd", "lz4")]
+    assert order == [
+        (name, run) for run in "12" for name in ("memcpy", "nncomp zstd", "nncomp lz4")
+    ]
 
 
 def test_totals_are_sums(text: Subject, tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_totals_are_sums(text: Subject, tmp_path: Path) -> None:
     record = measure([text, Subject.of(other)], contestants.methods(["zstd"]), ONE)
     copied, coded = totals(record)
     assert copied.size == coded.raw_size == len(TEXT) + 5000
-    assert coded.size == sum(row.size or 0 for row in record.rows if row.method == "zstd")
+    assert coded.size == sum(row.size or 0 for row in record.rows if row.method == "nncomp zstd")
     assert coded.file == "2 files"
     assert coded.error is None
 
@@ -220,8 +222,8 @@ def test_files_of_workers_are_removed(
 
 def test_methods_have_levels() -> None:
     plain, high = contestants.methods(["mix", "sep:lanes=2 -9"])
-    assert (plain.name, plain.text, plain.level) == ("mix", "mix", None)
-    assert (high.name, high.text, high.level) == ("sep:lanes=2 -9", "sep:lanes=2", 9)
+    assert (plain.name, plain.text, plain.level) == ("nncomp mix", "mix", None)
+    assert (high.name, high.text, high.level) == ("nncomp sep:lanes=2 -9", "sep:lanes=2", 9)
     assert high.slow
     assert not plain.slow
 
