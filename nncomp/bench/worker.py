@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Job", "main"]
 
 _PIECE = 64 << 10  # of comparing: too short to move malloc's own thresholds
-_HEAD = 16 << 10  # of the round trip that does not count; more, while that is quick
-_QUICK = 0.25  # seconds
+_HEAD = 16 << 10  # of the round trips that do not count
+_QUICK = 0.5  # seconds of one more, on all of the file
 _SHORTEST = 0.01  # seconds of one run; what is over sooner is done several times
 _MOST_REPEATS = 1000
 
@@ -91,23 +91,19 @@ class InMemory:
         self._blob: Any = b""
 
     def warm_up(self) -> None:
-        """Load and compile, on the head of the file; on more of it where that is quick."""
-        size, head = _HEAD, b""
-        for _ in range(8):
+        """Load and compile: on the head of the file, then on all of it where that is quick."""
+        head = self._read(_HEAD)
+        for _ in range(2):  # the first one loads
             start = time.perf_counter()
-            head, before = self._read(size), len(head)
-            self._functions.decompress(self._functions.compress(head))
+            self._functions.decompress(self._functions.compress(self._fresh(head)))
             spent = time.perf_counter() - start
-            if spent < _QUICK / 8:
-                size *= 8
-            if spent > _QUICK or len(head) == before:
-                break
+        if spent * self._path.stat().st_size <= _QUICK * len(head):
+            self._functions.decompress(self._functions.compress(self._fresh(self._read())))
 
     def compress(self) -> tuple[int, Runs]:
         self._blob = b""
         data = self._read()
-        fresh = (lambda: bytearray(data)) if self._functions.spoils else (lambda: data)
-        self._blob, runs = _timed(self._functions.compress, fresh)
+        self._blob, runs = _timed(self._functions.compress, lambda: self._fresh(data))
         return len(self._blob), runs
 
     def decompress(self) -> tuple[int, Runs]:
@@ -116,6 +112,10 @@ class InMemory:
         with self._path.open("rb") as file:
             _compare(memoryview(raw).cast("B"), file.read)
         return len(blob), runs
+
+    def _fresh(self, data: bytes) -> bytes | bytearray:
+        """What to hand over: some write to it."""
+        return bytearray(data) if self._functions.spoils else data
 
     def _read(self, size: int = -1) -> bytes:
         with self._path.open("rb") as file:

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nncomp.bench import contestants
+from nncomp.bench.records import load
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+    from tests.cli.conftest import Invoke
+
+QUICK = ("--peer", "none", "--rounds", 1)
+
+
+@pytest.fixture
+def record(invoke: Invoke, text_file: Path, tmp_path: Path) -> Path:
+    """What two methods did to a file."""
+    path = tmp_path / "record.json"
+    methods = ("-m", "zstd -9", "-m", "lz4")
+    result = invoke("bench", text_file, *methods, *QUICK, "--format", "json", "-o", path)
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def test_a_table_for_people(invoke: Invoke, text_file: Path) -> None:
+    result = invoke("bench", text_file, "-m", "zstd", *QUICK)
+    assert result.exit_code == 0, result.output
+    rows = {line.split("  ")[0] for line in result.stdout.splitlines()}
+    assert {"memcpy", "nncomp zstd"} <= rows
+    assert "original size / compressed size" in result.stdout
+
+
+def test_formats_say_the_same(invoke: Invoke, record: Path) -> None:
+    rows = load(record).rows
+    shown = {
+        name: invoke("bench", "--record", record, "--format", name).stdout
+        for name in ("table", "json", "csv", "markdown")
+    }
+    assert json.loads(shown["json"]) == json.loads(record.read_text())
+    for row in rows:
+        assert f"{row.size:,}" in shown["table"]
+        assert f"| {row.size:,} |" in shown["markdown"]
+    lines = list(csv.reader(io.StringIO(shown["csv"])))
+    assert len(lines) == 1 + len(rows)
+    assert [str(row.size) in line for row, line in zip(rows, lines[1:], strict=True)] == [True] * 3
+
+
+def test_without_files_there_are_some(invoke: Invoke) -> None:
+    arguments = ("-m", "zstd", *QUICK, "--format", "json")
+    found = json.loads(invoke("bench", *arguments).stdout)
+    assert len(found["inputs"]) == len(found["rows"]) / 2 > 4
+    named = json.loads(invoke("bench", "--corpus", "tiny", *arguments).stdout)
+    assert named["inputs"] == found["inputs"]
+    other = json.loads(invoke("bench", "--seed", 2, *arguments).stdout)
+    assert {each["sha256"] for each in other["inputs"]}.isdisjoint(
+        each["sha256"] for each in found["inputs"]
+    )
+
+
+def test_a_corpus_that_is_here(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Path(__file__).parents[3] / "shared" / "data"
+    if not data.is_dir():
+        pytest.skip("the test data are not beside the repository")
+    monkeypatch.setattr("nncomp.bench.corpus.urlopen", None)  # no network
+    result = invoke(
+        *("bench", "--corpus", "artificial", "--corpus-dir", data, "-m", "lz4", *QUICK),
+        *("--format", "json"),
+    )
+    assert result.exit_code == 0, result.output
+    assert [each["name"] for each in json.loads(result.stdout)["inputs"]] == [
+        f"artificial/{name}.txt" for name in ("a", "aaa", "alphabet", "random")
+    ]
+
+
+def test_peers_that_are_missing_are_named(
+    invoke: Invoke, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(contestants, "_importable", lambda module: False)
+    result = invoke("bench", text_file, "-m", "zstd", "--rounds", 1)
+    assert result.exit_code == 0, result.output
+    assert all(name in result.stdout for name in contestants.PEERS)
+    assert "pip install openzl" in result.stdout
+
+
+def test_a_peer_that_fails_leaves_the_other_rows_whole(
+    invoke: Invoke, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "zpaq"
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    result = invoke(
+        *("bench", text_file, "-m", "zstd", "--peer", "zpaq", "--rounds", 1, "--format", "json")
+    )
+    assert result.exit_code == 0, result.output  # nothing of ours has failed
+    rows = {row["method"]: row for row in json.loads(result.stdout)["rows"]}
+    assert "ended with -9" in rows["zpaq -m5"]["error"]
+    assert rows["memcpy"]["verified"]
+    assert rows["nncomp zstd"]["verified"]
+    assert "zpaq -m5: zpaq add" in result.stderr
+
+
+def test_a_method_that_fails_fails_the_command(invoke: Invoke, text_file: Path) -> None:
+    result = invoke("bench", text_file, "-m", "sep", "-m", "zstd", *QUICK, "--device", "cuda")
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a device")
+    assert result.exit_code == 1
+    assert "nncomp sep" in result.stderr
+
+
+def test_plots_and_a_page(invoke: Invoke, record: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page, plot = tmp_path / "page.html", tmp_path / "plot.svg"
+    result = invoke("bench", "--record", record, "--plot", plot, "--html", page)
+    assert result.exit_code == 0, result.output
+    assert plot.read_text().lstrip().startswith("<?xml")
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert "nncomp zstd -9" in page.read_text()
+
+
+# --- next to an earlier run ----------------------------------------------------------
+
+
+def changed(record: Path, method: str, **fields: Any) -> Path:
+    """The same run, but for something about the first row of a method."""
+    found = json.loads(record.read_text())
+    row = next(row for row in found["rows"] if row["method"] == method)
+    row.update({name: change(row[name]) for name, change in fields.items()})
+    path = record.with_name("changed.json")
+    path.write_text(json.dumps(found))
+    return path
+
+
+def compare(invoke: Invoke, baseline: Path, record: Path, *more: str) -> Result:
+    conditions = ("--fail-if", "size>1.001")
+    return invoke("bench", "--record", record, "--baseline", baseline, *conditions, *more)
+
+
+def test_the_same_again_passes(invoke: Invoke, record: Path) -> None:
+    result = compare(invoke, record, record)
+    assert result.exit_code == 0, result.output
+
+
+def test_sizes_that_grow_fail_by_name(invoke: Invoke, record: Path) -> None:
+    worse = changed(record, "nncomp zstd -9", size=lambda size: size + 5)
+    result = compare(invoke, record, worse)
+    assert result.exit_code == 1
+    told = [line for line in result.stderr.splitlines() if "zstd -9" in line]
+    assert any("text" in line for line in told)
+    assert "lz4" not in "".join(told)
+    assert compare(invoke, worse, record).exit_code == 0  # smaller is better
+
+
+def test_a_method_that_no_longer_verifies_fails(invoke: Invoke, record: Path) -> None:
+    worse = changed(record, "nncomp lz4", verified=lambda _: False, error=lambda _: "came back")
+    result = compare(invoke, record, worse)
+    assert result.exit_code == 1
+    assert "nncomp lz4" in result.stderr
+
+
+# --- wrong usage ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-m", "nothing"),
+        ("-m", "mix 9"),
+        ("--peer", "nobody"),
+        ("--corpus", "nowhere"),
+        ("--dtype", "float12"),
+        ("--plot", "plot.pdf"),
+        ("--fail-if", "size>1"),
+        ("--baseline", "text", "--fail-if", "size>1"),
+        ("--record", "text"),
+        ("-o", "no/such/folder"),
+    ],
+)
+def test_refused_before_anything_is_measured(
+    arguments: tuple[str, ...], invoke: Invoke, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nncomp.bench.measure.measure", None)
+    result = invoke("bench", text_file, *arguments)
+    assert result.exit_code == 2, result.output
