@@ -10,57 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nncomp.errors import NncompError
+from nncomp.text import ratio_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = [
-    "Console",
-    "Progress",
-    "aligned",
-    "human_size",
-    "plural",
-    "ratio_text",
-    "terminal_stderr",
-]
-
-
-def human_size(size: float) -> str:
-    """A size in bytes for people, in powers of 1024: "17 B", "1.50 MiB"."""
-    unit = "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    digits = 0 if unit == "B" or size >= 100 else 1 if size >= 10 else 2
-    return f"{size:.{digits}f} {unit}"
-
-
-def ratio_text(raw_size: int, archive_size: int) -> str:
-    """Original size over archive size, or "-" when there is no archive to divide by."""
-    return f"{raw_size / archive_size:.3f}" if archive_size else "-"
-
-
-def plural(count: int, noun: str) -> str:
-    """A count with its noun: "1 file", "2 files"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def aligned(rows: list[list[str]], right: set[int]) -> list[str]:
-    """Lines of a table, the first row being its titles.
-
-    Args:
-        rows: Cells, as many in each row.
-        right: Columns of numbers; all others begin on the left.
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+__all__ = ["Console", "Progress", "terminal_stderr"]
 
 
 def terminal_stderr() -> bool:

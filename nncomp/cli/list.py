@@ -11,8 +11,8 @@ import click
 
 from nncomp import files as file_rules
 from nncomp.cli import options
-from nncomp.cli.console import aligned, human_size, plural, ratio_text
 from nncomp.cli.transfer import Batch, open_input, refuse_typed_archive
+from nncomp.text import aligned, human_size, plural, printable, ratio_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,7 +193,7 @@ def tensor_tables(listed: Listed) -> list[str]:
 def _tensor_cells(tensor: ListedTensor) -> list[str]:
     bits = tensor.bits_per_weight
     return [
-        _printable(tensor.name) or "-",
+        printable(tensor.name) or "-",
         tensor.dtype,
         str(list(tensor.shape)),
         "-" if bits is None else f"{bits:.3f}",
@@ -219,8 +219,3 @@ def _marks(tensor: ListedTensor) -> list[str]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f}%"
-
-
-def _printable(name: str) -> str:
-    """A name out of a file, which must not send commands to the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

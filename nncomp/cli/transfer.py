@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from nncomp import files
-from nncomp.cli.console import ratio_text
 from nncomp.errors import FileError, NncompError, UsageError
+from nncomp.text import ratio_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
