@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, get_args
 
 from nncomp.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 __all__ = ["SCHEMA", "WAYS", "Input", "Kind", "Record", "Row", "Runs", "load", "save", "totals"]
@@ -42,6 +43,12 @@ class Runs:
     cpu: tuple[float, ...]
     memory: int | None = None
     gpu_memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, seconds in (("wall", self.wall), ("cpu", self.cpu)):
+            _require(len(seconds) > 0 and all(map(_is_time, seconds)), name, seconds)
+        for name, count in (("memory", self.memory), ("gpu_memory", self.gpu_memory)):
+            _require(count is None or _is_count(count), name, count)
 
     @property
     def seconds(self) -> float:
@@ -88,6 +95,29 @@ class Row:
     error: str | None = None
     stopped: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("file", "method"):
+            _require(isinstance(getattr(self, name), str), name, getattr(self, name))
+        _require(self.kind in get_args(Kind), "kind", self.kind)
+        for name in ("raw_size", "weights"):
+            _require(_is_count(getattr(self, name)), name, getattr(self, name))
+        _require(self.size is None or _is_count(self.size), "size", self.size)
+        _require(isinstance(self.verified, bool), "verified", self.verified)
+        _require(self.error is None or isinstance(self.error, str), "error", self.error)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the figures count for nothing; None: they stand."""
+        if self.error is not None:
+            return self.error or "failed"
+        if self.size is None:
+            return "no result"
+        return None if self.verified else "what came back was not verified"
+
+    def runs(self, way: str) -> Runs | None:
+        """Those of one of the `WAYS`."""
+        return self.compress if way == "compress" else self.decompress
+
     @property
     def ratio(self) -> float | None:
         """Original over compressed: larger is better."""
@@ -100,7 +130,7 @@ class Row:
 
     def speed(self, way: str) -> float | None:
         """MB/s: millions of bytes of the original in a second by the clock."""
-        runs = self.compress if way == "compress" else self.decompress
+        runs = self.runs(way)
         return self.raw_size / 1e6 / runs.seconds if runs and runs.seconds else None
 
 
@@ -112,10 +142,15 @@ class Input:
     size: int
     sha256: str
 
+    def __post_init__(self) -> None:
+        for name in ("name", "sha256"):
+            _require(isinstance(getattr(self, name), str), name, getattr(self, name))
+        _require(_is_count(self.size), "size", self.size)
+
 
 @dataclass(frozen=True)
 class Record:
-    """One run of the benchmark.
+    """One run of the benchmark: each file once, each method once for each file.
 
     Attributes:
         date: ISO 8601, UTC.
@@ -139,6 +174,28 @@ class Record:
     environment: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        _require(isinstance(self.date, str), "date", self.date)
+        for name in ("machine", "settings"):
+            _require(_is_mapping(getattr(self, name), object), name, getattr(self, name))
+        for name in ("versions", "missing", "environment"):
+            _require(_is_mapping(getattr(self, name), str), name, getattr(self, name))
+        _require(all(isinstance(each, str) for each in self.arguments), "arguments", self.arguments)
+        sizes = {each.name: each.size for each in self.inputs}
+        _require_once("file", [each.name for each in self.inputs])
+        _require_once("row", [(row.file, row.method) for row in self.rows])
+        for row in self.rows:
+            _require(sizes.get(row.file) == row.raw_size, f"raw_size of {row.file!r}", row.raw_size)
+        self._require_sums()
+
+    def _require_sums(self) -> None:
+        """What each row may hold, all of them may hold together: `totals` adds them up."""
+        sizes = sum(row.raw_size + (row.size or 0) for row in self.rows)
+        _require(_is_count(sizes), "the sum of sizes", sizes)
+        runs = [each for row in self.rows for way in WAYS if (each := row.runs(way))]
+        seconds = sum(sum(each.wall) + sum(each.cpu) for each in runs)
+        _require(_is_time(seconds), "the sum of seconds", seconds)
+
     @property
     def methods(self) -> tuple[str, ...]:
         """In the order in which they were measured."""
@@ -156,7 +213,7 @@ class Record:
             UsageError: It is no such record, or one of another schema.
         """
         try:
-            found = json.loads(text)
+            found = json.loads(text, parse_constant=_refuse_constant)
             if found["schema"] != SCHEMA:
                 raise UsageError(
                     f"the record has schema {found['schema']!r}, and this version of nncomp "
@@ -167,9 +224,11 @@ class Record:
             found["rows"] = tuple(_row(each) for each in found["rows"])
             found["arguments"] = tuple(found["arguments"])
             return cls(**found)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except UsageError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UsageError(
-                f"this is no record of nncomp bench ({error}). --format json writes one"
+                f"this is no record of nncomp bench ({_cause(error)}). --format json writes one"
             ) from error
 
 
@@ -180,6 +239,43 @@ def _row(found: dict[str, Any]) -> Row:
                 **{**found[way], **{name: tuple(found[way][name]) for name in ("wall", "cpu")}}
             )
     return Row(**found)
+
+
+def _require(condition: bool, name: str, value: object) -> None:
+    if not condition:
+        raise ValueError(f"{name} cannot be {value!r:.80}")
+
+
+def _require_once(what: str, values: Iterable[object]) -> None:
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{what} {value!r:.80} is there twice")
+        seen.add(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12
+
+
+def _is_mapping(value: object, values: type) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(key, str) and isinstance(each, values) for key, each in value.items()
+    )
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return str(error)
 
 
 def load(path: Path) -> Record:
@@ -215,7 +311,7 @@ def totals(record: Record) -> tuple[Row, ...]:
 
 
 def _total(rows: Sequence[Row], files: int) -> Row:
-    done = [row for row in rows if row.size is not None and row.error is None]
+    done = [row for row in rows if row.problem is None]
     missing = files - len(done)
     return Row(
         file=f"{len(done)} files" if len(done) != 1 else "1 file",
@@ -226,7 +322,7 @@ def _total(rows: Sequence[Row], files: int) -> Row:
         weights=max((row.weights for row in done), default=0),
         compress=_sum([row.compress for row in done]),
         decompress=_sum([row.decompress for row in done]),
-        verified=bool(done) and all(row.verified for row in done),
+        verified=bool(done),
         error=f"{missing} of {files} files without a result" if missing else None,
     )
 
