@@ -1,9 +1,11 @@
-"""Names beside the points of a picture, where they hide neither points nor each other."""
+"""Names beside the points of a picture, where they hide no points, lines, nor each other."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,15 +29,28 @@ def place_labels(axes: Axes, points: Sequence[tuple[float, float]], texts: Seque
         points: In data coordinates.
         texts: As many.
     """
-    from matplotlib.transforms import Bbox
-
     scale = axes.figure.dpi / 72
     centres = [tuple(map(float, each)) for each in axes.transData.transform(points or [(1, 1)])]
-    half = _MARK * scale
-    taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in centres]
+    taken = [_around(x, y, _MARK * scale) for x, y in centres]
+    taken += [_around(x, y, scale) for x, y in _on_lines(axes)]
     for point, centre, text in zip(points, centres, texts, strict=bool(points)):
         box = _place(axes, point, (centre[0], centre[1]), text, taken)
         taken.append(box)
+
+
+def _around(x: float, y: float, half: float) -> Bbox:
+    from matplotlib.transforms import Bbox
+
+    return Bbox.from_extents(x - half, y - half, x + half, y + half)
+
+
+def _on_lines(axes: Axes) -> Iterator[tuple[float, float]]:
+    """Spots on the lines of the picture, close to each other."""
+    for line in axes.get_lines():
+        path = line.get_transform().transform_path(line.get_path())
+        if len(path) > 1:
+            for x, y in np.asarray(path.interpolated(100).vertices):
+                yield float(x), float(y)
 
 
 def _place(
@@ -76,10 +91,10 @@ def _place(
 
 
 def _places(width: float, height: float) -> Iterator[tuple[float, float, float]]:
-    """Offsets of the middle of a text, in points, nearest first: right, then around."""
+    """Offsets of the middle of a text, in points: nearest first, beginning on the right above."""
     for distance in _DISTANCES:
         for i in range(_DIRECTIONS):
-            angle = math.tau * ((i + 1) // 2) * (-1) ** i / _DIRECTIONS
+            angle = math.tau * (1 + (i + 1) // 2 * (-1) ** i) / _DIRECTIONS
             x, y = math.cos(angle), math.sin(angle)
             yield x * (distance + width), y * (distance + height), distance
 

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nncomp.bench.labels import place_labels
 from nncomp.bench.records import WAYS, totals
 from nncomp.errors import UsageError
 from nncomp.text import plural, printable
@@ -122,6 +121,8 @@ def figure(record: Record, ways: Sequence[str] = WAYS) -> Figure:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+
+    from nncomp.bench.labels import place_labels
 
     with matplotlib.rc_context(_SETTINGS):
         drawn = Figure(figsize=(6.4 * len(ways), 4.8), layout="constrained")
