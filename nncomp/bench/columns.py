@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nncomp.bench.records import WAYS, totals
 from nncomp.text import human_size, plural, printable
@@ -28,6 +28,7 @@ class Column:
         value: What to sort by; None where there is nothing.
         room: The smaller, the sooner it gives way in a narrow terminal; None: it stays.
         right: Whether cells end on the right, as numbers do.
+        better: Which figures are the good ones, if any are.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Column:
     value: Callable[[Row], Value]
     room: int | None = None
     right: bool = True
+    better: Literal["more", "less"] | None = None
 
     @property
     def one_line(self) -> str:
@@ -48,6 +50,15 @@ class Group:
 
     title: str
     rows: tuple[Row, ...]
+
+    def columns(self, shown: Iterable[Column]) -> list[Column]:
+        """Those of the columns that something stands in: sums have no spread."""
+        done = [row for row in self.rows if row.problem is None]
+        return [
+            column
+            for column in shown
+            if column.room is None or any(column.value(row) is not None for row in done)
+        ]
 
 
 def groups(record: Record) -> tuple[Group, ...]:
@@ -78,9 +89,15 @@ def columns(record: Record) -> tuple[Column, ...]:
     measured = [runs for row in record.rows for way in WAYS if (runs := row.runs(way))]
     found = [
         Column("method", lambda row: printable(row.method), lambda row: row.method, right=False),
-        Column("size", lambda row: _count(row.size), lambda row: row.size),
-        Column("ratio", lambda row: _decimals(row.ratio), lambda row: row.ratio),
-        Column("bits/\nbyte", lambda row: _decimals(row.bits_per_byte), _bits_per_byte, room=1),
+        Column("size", lambda row: _count(row.size), lambda row: row.size, better="less"),
+        Column("ratio", lambda row: _decimals(row.ratio), lambda row: row.ratio, better="more"),
+        Column(
+            "bits/\nbyte",
+            lambda row: _decimals(row.bits_per_byte),
+            lambda row: row.bits_per_byte,
+            room=1,
+            better="less",
+        ),
     ]
     for way in WAYS:
         found.append(_speed(way))
@@ -98,7 +115,10 @@ def columns(record: Record) -> tuple[Column, ...]:
 
 def _speed(way: str) -> Column:
     return Column(
-        f"{way}\nMB/s", lambda row: figure_text(row.speed(way)), lambda row: row.speed(way)
+        f"{way}\nMB/s",
+        lambda row: figure_text(row.speed(way)),
+        lambda row: row.speed(way),
+        better="more",
     )
 
 
@@ -139,15 +159,11 @@ def _sized(title: str, value: Callable[[Row], int | None], room: int) -> Column:
         size = value(row)
         return "-" if size is None else human_size(size)
 
-    return Column(title, text, value, room)
+    return Column(title, text, value, room, better="less")
 
 
 def _verified(row: Row) -> str:
     return "yes" if row.verified else "no"
-
-
-def _bits_per_byte(row: Row) -> float | None:
-    return row.bits_per_byte
 
 
 def _count(value: int | None) -> str:

@@ -102,7 +102,8 @@ class Row:
         for name in ("raw_size", "weights"):
             _require(_is_count(getattr(self, name)), name, getattr(self, name))
         _require(self.size is None or _is_count(self.size), "size", self.size)
-        _require(isinstance(self.verified, bool), "verified", self.verified)
+        for name in ("verified", "stopped"):
+            _require(isinstance(getattr(self, name), bool), name, getattr(self, name))
         _require(self.error is None or isinstance(self.error, str), "error", self.error)
 
     @property

@@ -83,6 +83,7 @@ def _wrapped(line: str, width: int | None, indent: int) -> str:
 
 def _lines(group: Group, shown: Sequence[Column]) -> list[str]:
     """Titles, which end on the line above the figures, and the rows with figures."""
+    shown = group.columns(shown)
     titles = [column.title.split("\n") for column in shown]
     first = [title[0] if len(title) > 1 else "" for title in titles]
     rows = [[column.text(row) for column in shown] for row in group.rows if row.problem is None]
@@ -158,6 +159,7 @@ def as_markdown(record: Record) -> str:
 
 
 def _markdown_table(group: Group, shown: Sequence[Column]) -> str:
+    shown = group.columns(shown)
     lines = [
         f"**{_escaped(group.title)}**",
         "",
