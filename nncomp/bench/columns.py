@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -219,7 +220,7 @@ def facts(record: Record) -> tuple[tuple[str, str], ...]:
         ("versions", _listed(record.versions.items())),
         ("settings", _listed(record.settings.items())),
         ("environment", _listed(record.environment.items(), sign="=")),
-        ("command", printable(" ".join(("nncomp bench", *record.arguments)))),
+        ("command", printable(" ".join(["nncomp bench", *map(shlex.quote, record.arguments)]))),
         ("not found", "; ".join(_missing(record))),
     ]
     return tuple((name, text) for name, text in pairs if text)
