@@ -77,36 +77,47 @@ def peers(texts: Sequence[str]) -> tuple[list[Contestant], dict[str, str]]:
     """Those that are asked for and here, and what would install those that are not.
 
     Args:
-        texts: Names out of `PEERS`, programs with options after them if need be, such as
-            "zstd -19 --long=27". None at all: every peer.
+        texts: Names out of `PEERS`, with settings after them if need be, such as
+            "zstd -19 --long=27" or "blosc2 lz4". None at all: every peer.
 
     Raises:
-        UsageError: No peer is called so, or it takes no options.
+        UsageError: No peer is called so, or it does not take these settings.
     """
     chosen, missing = [], {}
     for text in texts or PEERS:
         name, _, options = " ".join(shlex.split(text)).partition(" ")
-        if name in LIBRARIES and not options:
+        if name in LIBRARIES:
             library = LIBRARIES[name]
+            full = f"{name} {_setting(name, options)}".strip()
             if _importable(library.module):
-                chosen.append(Contestant(name, "library", name))
+                chosen.append(_peer("library", full))
             else:
                 missing[name] = f"pip install {library.package}"
         elif name in PROGRAMS:
             if found(name):
-                full = f"{name} {options or PROGRAMS[name].options}"
-                chosen.append(Contestant(full, "program", full))
+                chosen.append(_peer("program", f"{name} {options or PROGRAMS[name].options}"))
             else:
                 missing[name] = f"apt install {PROGRAMS[name].package}"
         else:
-            raise UsageError(_unknown(name, options))
+            raise UsageError(f"no peer is called {name!r}. Peers: {', '.join(PEERS)}")
     return chosen, missing
 
 
-def _unknown(name: str, options: str) -> str:
-    if name in LIBRARIES:
-        return f"the peer {name!r} is a library and takes no options, but got {options!r}"
-    return f"no peer is called {name!r}. Peers: {', '.join(PEERS)}"
+def _setting(name: str, options: str) -> str:
+    known = LIBRARIES[name].settings
+    if options and options not in known:
+        takes = f"one setting of {', '.join(known)}" if known else "no settings"
+        raise UsageError(f"the peer {name!r} is a library and takes {takes}, but got {options!r}")
+    return options or next(iter(known), "")
+
+
+def _peer(kind: Kind, text: str) -> Contestant:
+    """What could be a method of ours as well has its kind in its name."""
+    try:
+        methods([text])
+    except UsageError:
+        return Contestant(text, kind, text)
+    return Contestant(f"{text} ({kind})", kind, text)
 
 
 def _importable(module: str) -> bool:

@@ -41,12 +41,15 @@ class Library:
     Attributes:
         module: What to import.
         package: What installs it, and knows its version.
-        make: Sets it up for a file and a number of threads.
+        make: Sets it up for a file, a number of threads, and a setting.
+        settings: What it can be told, one of them, the first unless somebody says else; none:
+            it takes none, and its setting is empty.
     """
 
     module: str
     package: str
-    make: Callable[[Subject, int], Functions]
+    make: Callable[[Subject, int, str], Functions]
+    settings: tuple[str, ...] = ()
 
 
 def copying() -> Functions:
@@ -85,7 +88,7 @@ _ZIPNN = {
 _ZIPNN_TYPES = {name: told for told, names in _ZIPNN.items() for name in names}
 
 
-def _zipnn(subject: Subject, threads: int) -> Functions:
+def _zipnn(subject: Subject, threads: int, _setting: str) -> Functions:
     from zipnn import ZipNN
 
     options: dict[str, Any] = {
@@ -105,7 +108,7 @@ def _zipnn(subject: Subject, threads: int) -> Functions:
     )
 
 
-def _openzl(subject: Subject, _threads: int) -> Functions:
+def _openzl(subject: Subject, _threads: int, _setting: str) -> Functions:
     """Exponents apart where openzl can, else bytes apart; each part with its entropy coder."""
     import numpy as np
     import openzl.ext as zl
@@ -142,7 +145,7 @@ def _graph(zl: Any, compressor: Any, dtype: str) -> Any:
     return zl.nodes.Zigzag()(compressor, graph) if dtype[0] == "I" else graph
 
 
-def _pcodec(subject: Subject, _threads: int) -> Functions:
+def _pcodec(subject: Subject, _threads: int, _setting: str) -> Functions:
     import numpy as np
     from pcodec import ChunkConfig, standalone
 
@@ -161,14 +164,14 @@ def _pcodec(subject: Subject, _threads: int) -> Functions:
 # --- general compressors -------------------------------------------------------------
 
 
-def _blosc2(subject: Subject, threads: int) -> Functions:
-    """zstd behind bits, or bytes for what has no numbers, sorted by their places."""
+def _blosc2(subject: Subject, threads: int, codec: str) -> Functions:
+    """A codec behind bits, or bytes for what has no numbers, sorted by their places."""
     import blosc2
 
     width = WIDTHS[subject.dtype]
     shuffle = blosc2.Filter.SHUFFLE if subject.dtype == BYTES else blosc2.Filter.BITSHUFFLE
     options = {
-        "codec": blosc2.Codec.ZSTD,
+        "codec": blosc2.Codec[codec.upper()],
         "clevel": 5,
         "typesize": width,
         "filters": [shuffle],
@@ -181,13 +184,30 @@ def _blosc2(subject: Subject, threads: int) -> Functions:
     )
 
 
-def _lz4(_subject: Subject, _threads: int) -> Functions:
+def _zstandard(subject: Subject, threads: int, level: str) -> Functions:
+    """With a base, of the exclusive or with that, both ways within the timing."""
+    import zstandard
+
+    coder = zstandard.ZstdCompressor(int(level), threads=0 if threads == 1 else threads)
+    decoder = zstandard.ZstdDecompressor()
+    if subject.base is None:
+        return Functions(coder.compress, decoder.decompress)
+    import numpy as np
+
+    base = np.fromfile(subject.base, np.uint8)
+    return Functions(
+        lambda data: coder.compress((np.frombuffer(data, np.uint8) ^ base).data),
+        lambda blob: np.frombuffer(decoder.decompress(blob), np.uint8) ^ base,
+    )
+
+
+def _lz4(_subject: Subject, _threads: int, _setting: str) -> Functions:
     import lz4.frame
 
     return Functions(lz4.frame.compress, lz4.frame.decompress)
 
 
-def _snappy(_subject: Subject, _threads: int) -> Functions:
+def _snappy(_subject: Subject, _threads: int, _setting: str) -> Functions:
     import snappy
 
     return Functions(snappy.compress, snappy.decompress)
@@ -196,7 +216,10 @@ def _snappy(_subject: Subject, _threads: int) -> Functions:
 LIBRARIES: dict[str, Library] = {
     "lz4": Library("lz4.frame", "lz4", _lz4),
     "snappy": Library("snappy", "python-snappy", _snappy),
-    "blosc2": Library("blosc2", "blosc2", _blosc2),
+    "zstandard": Library(
+        "zstandard", "zstandard", _zstandard, ("3", *map(str, (1, 2, *range(4, 23))))
+    ),
+    "blosc2": Library("blosc2", "blosc2", _blosc2, ("zstd", "lz4", "lz4hc", "blosclz", "zlib")),
     "zipnn": Library("zipnn", "zipnn", _zipnn),
     "openzl": Library("openzl.ext", "openzl", _openzl),
     "pcodec": Library("pcodec", "pcodec", _pcodec),

@@ -84,15 +84,21 @@ class Work(Protocol):
 
 
 class InMemory:
-    """Functions from bytes to bytes."""
+    """Functions from bytes to bytes.
 
-    def __init__(self, functions: Functions, path: Path) -> None:
-        self._functions, self._path = functions, path
+    Args:
+        functions: Both ways.
+        path: The file.
+        head: How much of it the first round trip takes, which does not count.
+    """
+
+    def __init__(self, functions: Functions, path: Path, head: int = _HEAD) -> None:
+        self._functions, self._path, self._head = functions, path, head
         self._blob: Any = b""
 
     def warm_up(self) -> None:
         """Load and compile: on the head of the file, then on all of it where that is quick."""
-        head = self._read(_HEAD)
+        head = self._read(self._head)
         for _ in range(2):  # the first one loads
             start = time.perf_counter()
             self._functions.decompress(self._functions.compress(self._fresh(head)))
@@ -243,8 +249,12 @@ def _set_up(job: Job) -> InMemory | OnFiles:
     if job.kind == "memcpy":
         return InMemory(copying(), path)
     if job.kind == "library":
-        return InMemory(LIBRARIES[job.text].make(subject, job.threads), path)
-    return InMemory(own(job.text, job.level, subject, job.threads, job.device), path)
+        name, _, setting = job.text.partition(" ")
+        functions = LIBRARIES[name].make(subject, job.threads, setting)
+    else:
+        functions = own(job.text, job.level, subject, job.threads, job.device)
+    # A part of a file may not go with all of its base.
+    return InMemory(functions, path, head=_HEAD if base is None else subject.size)
 
 
 def main() -> None:

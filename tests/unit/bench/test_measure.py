@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -234,7 +235,7 @@ def test_a_method_that_does_not_exist(method: str) -> None:
         contestants.methods([method])
 
 
-@pytest.mark.parametrize("peer", ["gzip", "lz4 -9", ""])
+@pytest.mark.parametrize("peer", ["gzip", "lz4 -9", "blosc2 xz", "zstandard 23", ""])
 def test_a_peer_that_does_not_exist(peer: str) -> None:
     with pytest.raises(UsageError):
         contestants.peers([peer])
@@ -244,7 +245,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setitem(sys.modules, "pcodec", None)
     found, missing = contestants.peers(["xz", "lz4"])
-    assert [each.name for each in found] == ["lz4"]
+    assert [each.text for each in found] == ["lz4"]
     assert missing == {"xz": "apt install xz-utils"}
 
 
@@ -253,6 +254,36 @@ def test_options_replace_those_of_a_program(program: Callable[[str, str], None])
     found, _ = contestants.peers(["zstd", "zstd  -19 --long=27"])
     assert [each.name for each in found] == ["zstd --ultra -22", "zstd -19 --long=27"]
     assert contestants.versions_of(found) == {"zstd": "1.5"}
+
+
+def test_a_peer_is_not_taken_for_a_method_of_ours(
+    text: Subject, program: Callable[[str, str], None]
+) -> None:
+    program("zstd", "echo 'zstd v1.5'")
+    peers, _ = contestants.peers(["lz4", "zstd -9", "zstd -19"])
+    assert [each.name for each in peers] == ["lz4 (library)", "zstd -9 (program)", "zstd -19"]
+    record = measure([text], [peers[0], *contestants.methods(["lz4"])], ONE)
+    assert [row.method for row in record.rows] == ["memcpy", "lz4 (library)", "lz4"]
+    assert record.versions["lz4"]
+
+
+def test_a_library_takes_a_setting(text: Subject) -> None:
+    rows = run(text, "zstandard", "zstandard 19")
+    assert 0 < rows["zstandard 19"].size < rows["zstandard 3"].size < len(TEXT)
+
+
+def test_differences_to_a_base(text: Subject, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.write_bytes(os.urandom(50_000))
+    path = tmp_path / "changed"
+    path.write_bytes(base.read_bytes()[:-8] + bytes(8))
+    subject = Subject.of(path, base=base)
+    peers, _ = contestants.peers(["zstandard 19"])
+    record = measure([subject], [*peers, *contestants.methods(["zipnn"])], ONE)
+    for row in record.rows[1:]:
+        assert row.verified, row.error
+        assert row.size is not None
+        assert row.size < 1000
 
 
 # --- what compressors of numbers are told --------------------------------------------
