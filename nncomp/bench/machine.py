@@ -96,4 +96,6 @@ def _commit() -> str:
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
-    return first_line(["git", "-C", str(root), "describe", "--always", "--dirty"])
+    git = ["git", "-C", str(root)]
+    changed = first_line([*git, "status", "--porcelain", "--", "nncomp"])  # no record, no document
+    return first_line([*git, "describe", "--always"]) + ("-dirty" if changed else "")

@@ -19,7 +19,7 @@ from nncomp.bench import machine
 from nncomp.bench.contestants import MEMCPY, Contestant, versions_of
 from nncomp.bench.records import WAYS, Input, Record, Row, Runs
 from nncomp.bench.worker import Job
-from nncomp.errors import NncompError
+from nncomp.errors import NncompError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +73,8 @@ def measure(
     missing: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
     tell: Callable[[str], None] = lambda text: None,
+    earlier: Record | None = None,
+    keep: Callable[[Record], None] = lambda record: None,
 ) -> Record:
     """Every contestant on every subject, and plain copying beside them.
 
@@ -83,26 +85,44 @@ def measure(
         missing: Peers that are not here, for the record.
         arguments: Of the command line, for the record.
         tell: Called with a line about each turn before it begins.
+        earlier: To go on with: files that it has are not measured again.
+        keep: Called after each file with the record so far.
+
+    Raises:
+        UsageError: `earlier` was not measured here, by this version, or by these contestants.
     """
-    date = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    place = machine.machine(plan.device)  # before the load is ours
-    clock = _Clock(plan, sum(subject.size for subject in subjects))
-    rows = [
-        row
-        for subject in subjects
-        for row in _file(subject, [MEMCPY, *contestants], plan, clock, tell)
-    ]
-    return Record(
-        date=date,
-        machine=place,
+    everyone = [MEMCPY, *contestants]
+    record = Record(
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        machine=machine.machine(plan.device),  # before the load is ours
         versions={**machine.versions(), **versions_of(contestants)},
         settings=asdict(plan),
-        inputs=tuple(Input(each.name, each.size, each.sha256) for each in subjects),
-        rows=tuple(rows),
+        inputs=(),
+        rows=(),
         missing=dict(missing or {}),
         environment=machine.environment(),
         arguments=tuple(arguments),
     )
+    if earlier is not None:
+        record = _going_on(earlier, record, everyone)
+    inputs = {each: Input(each.name, each.size, each.sha256) for each in subjects}
+    waiting = [each for each in subjects if inputs[each] not in record.inputs]
+    clock = _Clock(plan, sum(subject.size for subject in waiting))
+    for subject in waiting:
+        rows = _file(subject, everyone, plan, clock, tell)
+        record = record.with_file(inputs[subject], rows)
+        keep(record)
+    return record
+
+
+def _going_on(earlier: Record, fresh: Record, contestants: Sequence[Contestant]) -> Record:
+    names = tuple(each.name for each in contestants)
+    if earlier.methods not in ((), names):
+        raise UsageError(
+            f"the record to go on with is of {', '.join(earlier.methods)}, and now it would be "
+            f"{', '.join(names)}. Begin a new one"
+        )
+    return earlier.going_on(fresh)
 
 
 # --- time ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, get_args
 
 from nncomp.errors import UsageError
@@ -163,6 +163,7 @@ class Record:
         inputs: The files.
         missing: Peers that this machine does not have, with what would install them.
         rows: Method by method within each file.
+        extras: What else somebody wants to be kept, by name, as JSON has it.
     """
 
     date: str
@@ -174,10 +175,11 @@ class Record:
     missing: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(isinstance(self.date, str), "date", self.date)
-        for name in ("machine", "settings"):
+        for name in ("machine", "settings", "extras"):
             _require(_is_mapping(getattr(self, name), object), name, getattr(self, name))
         for name in ("versions", "missing", "environment"):
             _require(_is_mapping(getattr(self, name), str), name, getattr(self, name))
@@ -201,6 +203,34 @@ class Record:
     def methods(self) -> tuple[str, ...]:
         """In the order in which they were measured."""
         return tuple(dict.fromkeys(row.method for row in self.rows))
+
+    def going_on(self, later: Record) -> Record:
+        """This record, for `later` to add its files to.
+
+        Args:
+            later: Measured, or about to be, by the same methods.
+
+        Raises:
+            UsageError: Something else would have measured them.
+        """
+        for name in ("machine", "versions", "settings", "environment"):
+            old, new = _lasting(getattr(self, name)), _lasting(getattr(later, name))
+            changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+            if changed:
+                key = changed[0]
+                raise UsageError(
+                    f"the record to go on with has {name} of its own: {key} was {old.get(key)!r}, "
+                    f"and is {new.get(key)!r}. Begin a new one"
+                )
+        return self
+
+    def with_file(self, measured: Input, rows: Iterable[Row]) -> Record:
+        """This record with one more file; one of the same name gives way."""
+        return replace(
+            self,
+            inputs=(*(each for each in self.inputs if each.name != measured.name), measured),
+            rows=(*(row for row in self.rows if row.file != measured.name), *rows),
+        )
 
     def to_json(self) -> str:
         """The text of a file that `load` reads."""
@@ -269,6 +299,11 @@ def _is_mapping(value: object, values: type) -> bool:
     )
 
 
+def _lasting(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what changes from minute to minute."""
+    return {key: value for key, value in part.items() if key != "load_at_start"}
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
@@ -294,8 +329,10 @@ def load(path: Path) -> Record:
 
 
 def save(path: Path, record: Record) -> None:
-    """Write a record to its file."""
-    path.write_text(record.to_json(), encoding="utf-8")
+    """Write a record to its file, of which there is the old or the new at any moment."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(record.to_json(), encoding="utf-8")
+    fresh.replace(path)
 
 
 def totals(record: Record) -> tuple[Row, ...]:

@@ -46,9 +46,15 @@ class Choice:
     dtype: str
     base: str | None
 
-    def record(self, plan: Plan, console: Console) -> Record:
-        """Measure it."""
-        from nncomp.bench import contestants
+    def record(self, plan: Plan, kept: Path | None, console: Console) -> Record:
+        """Measure it.
+
+        Args:
+            plan: How.
+            kept: A file that has the record so far after each file, and is gone on with.
+            console: Is told what goes on.
+        """
+        from nncomp.bench import contestants, records
         from nncomp.bench.measure import measure
 
         small = not self.files and self.corpus is None
@@ -64,6 +70,8 @@ class Choice:
                 missing=missing,
                 arguments=sys.argv[2:],
                 tell=tell,
+                earlier=records.load(kept) if kept is not None and kept.exists() else None,
+                keep=lambda record: None if kept is None else records.save(kept, record),
             )
 
     @contextmanager
@@ -335,11 +343,23 @@ def _gate_options(command: Command) -> Command:
 @_choice_options
 @_plan_options
 @click.option("--record", type=_READABLE, help="Show an earlier run, and measure nothing.")
+@click.option(
+    "--resume",
+    type=_WRITABLE,
+    metavar="RECORD",
+    help="Keep what is measured there, file by file, and go on if there is something.",
+)
 @_display_options
 @_gate_options
 @options.console_options
 def bench(
-    choice: Choice, plan: Plan, record: str | None, display: Display, gate: Gate, console: Console
+    choice: Choice,
+    plan: Plan,
+    record: str | None,
+    resume: str | None,
+    display: Display,
+    gate: Gate,
+    console: Console,
 ) -> int:
     """Measure methods and other compressors on files, side by side.
 
@@ -349,7 +369,8 @@ def bench(
     from nncomp.bench import records
 
     display.check()
-    found = records.load(Path(record)) if record else choice.record(plan, console)
+    kept = Path(resume) if resume else None
+    found = records.load(Path(record)) if record else choice.record(plan, kept, console)
     display.show(found)
     failed = [row for row in found.rows if row.error is not None and not row.stopped]
     for row in failed:

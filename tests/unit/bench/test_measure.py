@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -216,6 +217,54 @@ def test_files_of_workers_are_removed(
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     measure([text], contestants.methods(["zstd"]), ONE)
     assert list(folder.iterdir()) == []
+
+
+# --- going on ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> list[Subject]:
+    subjects = []
+    for name in ("first", "second"):
+        (tmp_path / name).write_bytes(name.encode() * 500)
+        subjects.append(Subject.of(tmp_path / name, name))
+    return subjects
+
+
+def test_what_was_measured_is_not_measured_again(two: list[Subject]) -> None:
+    zstd, kept = contestants.methods(["zstd"]), []
+    earlier = measure(two[:1], zstd, ONE, keep=kept.append)
+    assert kept == [earlier]
+    earlier = replace(Record.from_json(earlier.to_json()), extras={"limit": [1, None]})
+    record = measure(two, zstd, ONE, earlier=earlier, keep=kept.append)
+    assert kept[1:] == [record]
+    assert record.rows[:2] == earlier.rows
+    assert [each.name for each in record.inputs] == ["first", "second"]
+    assert (record.date, record.extras) == (earlier.date, {"limit": [1, None]})
+
+
+def test_a_file_that_has_changed_is_measured_again(two: list[Subject]) -> None:
+    zstd = contestants.methods(["zstd"])
+    earlier = measure(two, zstd, ONE)
+    two[0].path.write_bytes(TEXT)
+    changed = Subject.of(two[0].path, "first")
+    record = measure([changed, two[1]], zstd, ONE, earlier=earlier)
+    assert {each.name: each.size for each in record.inputs} == {"second": 3000, "first": len(TEXT)}
+    assert record.rows[:2] == earlier.rows[2:]
+
+
+def test_others_do_not_go_on_with_a_record(two: list[Subject]) -> None:
+    zstd = contestants.methods(["zstd"])
+    earlier = measure(two[:1], zstd, ONE)
+    with pytest.raises(UsageError, match="is of memcpy, zstd, and now it would be memcpy, store"):
+        measure(two, contestants.methods(["store"]), ONE, earlier=earlier)
+    with pytest.raises(UsageError, match="rounds was 1, and is 2"):
+        measure(two, zstd, Plan(rounds=2), earlier=earlier)
+    other = replace(earlier, versions={**earlier.versions, "nncomp": "0"})
+    with pytest.raises(UsageError, match="nncomp was '0', and is"):
+        measure(two, zstd, ONE, earlier=other)
+    busier = replace(earlier, machine={**earlier.machine, "load_at_start": 99})
+    assert len(measure(two, zstd, ONE, earlier=busier).inputs) == 2
 
 
 # --- who takes part ------------------------------------------------------------------
