@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from common import markdown_table, turns
+from common import markdown_table
 
 from nncomp.coding import rans, rans_kernels
 from nncomp.coding.cdf import BITS, SYMBOLS, frequencies
@@ -106,10 +106,11 @@ def compiled_encode(starts: Any, freqs: Any) -> bytes:
 def medians(steps: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Seconds per call of each step, taking turns, the first call of each not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for name, step in turns(list(steps.items()), rounds + 1):
-        start = time.perf_counter()
-        step()
-        seconds[name].append(time.perf_counter() - start)
+    for _ in range(rounds + 1):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(times[1:]) for name, times in seconds.items()}
 
 

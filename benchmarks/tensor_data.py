@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from nncomp.bench.subjects import BYTES, WIDTHS, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,23 +35,6 @@ if TYPE_CHECKING:
 CHUNK = 128 << 10
 ROW = 4096
 BLOCK = 256  # rows that are made at a time
-
-WIDTHS = {
-    "F64": 8,
-    "F32": 4,
-    "F16": 2,
-    "BF16": 2,
-    "F8_E4M3": 1,
-    "F8_E5M2": 1,
-    "I64": 8,
-    "I32": 4,
-    "I16": 2,
-    "I8": 1,
-    "BOOL": 1,
-    "C64": 4,
-    "BYTES": 1,
-}
-"""Bytes of what is coded as one number: complex ones are two."""
 
 FILES = {
     "minilm.bf16": ("derived/minilm_layer0.bf16.safetensors", "BF16"),
@@ -86,25 +71,14 @@ class Numbers:
         runs = _runs(self.data) if self.file else [(self.dtype, self.data)]
         return sum(entropy(plane) for dtype, raw in runs for plane in planes(raw, dtype))
 
-    def save(self, folder: Path) -> None:
-        """Write it for other processes: files `data` and `base`, the rest in `about`."""
-        (folder / "data").write_bytes(self.data)
+    def subject(self, folder: Path) -> Subject:
+        """Write it for those that compress it, into a folder that is empty."""
+        path, base = folder / "data", None
+        path.write_bytes(self.data)
         if self.base is not None:
-            (folder / "base").write_bytes(self.base)
-        (folder / "about").write_text(json.dumps([self.name, self.dtype, self.file]))
-
-    @classmethod
-    def load(cls, folder: Path) -> Numbers:
-        """What `save` wrote."""
-        name, dtype, file = json.loads((folder / "about").read_text())
-        base = folder / "base"
-        return cls(
-            name,
-            dtype,
-            (folder / "data").read_bytes(),
-            file,
-            base.read_bytes() if base.exists() else None,
-        )
+            base = folder / "base"
+            base.write_bytes(self.base)
+        return replace(Subject.of(path, self.name, self.dtype, base), told=not self.file)
 
 
 # --- the order-0 limit ---------------------------------------------------------------
@@ -115,7 +89,7 @@ def _runs(data: bytes) -> Iterator[tuple[str, bytes]]:
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
     header.pop("__metadata__", None)
-    yield "BYTES", data[:start]
+    yield BYTES, data[:start]
     tensors = sorted(header.values(), key=lambda tensor: tensor["data_offsets"][0])
     for dtype, run in groupby(tensors, key=lambda tensor: tensor["dtype"]):
         spans = [tensor["data_offsets"] for tensor in run]
@@ -247,26 +221,31 @@ def changed(numbers: Numbers, share: float = 0.1, step: float = 0.01) -> Numbers
 # --- all -----------------------------------------------------------------------------
 
 
-def data_sets(folder: Path, size: int, only: list[str]) -> Iterator[Numbers]:
-    """One after the other, so that one is in memory at a time.
+def chosen(only: list[str]) -> list[str]:
+    """Names of the data sets that match one of the patterns; all of them if there is none.
 
     Raises:
-        SystemExit: No name matches one of the patterns `only`, or a file is missing.
+        SystemExit: A pattern matches no name.
     """
     names = [*FILES, *SYNTHETIC]
     for pattern in only:
         if not any(fnmatch(name, pattern) for name in names):
             raise SystemExit(f"no data set is called {pattern}; there are {', '.join(names)}")
-    for name in names:
-        if only and not any(fnmatch(name, pattern) for pattern in only):
-            continue
-        if name in SYNTHETIC:
-            yield synthetic(name, size)
-            continue
-        path, dtype = FILES[name]
-        if not (folder / path).is_file():
-            raise SystemExit(f"{folder} has no {path}: give its folder with --data")
-        yield Numbers(name, dtype, (folder / path).read_bytes(), file=True)
+    return [name for name in names if not only or any(fnmatch(name, each) for each in only)]
+
+
+def data_set(name: str, folder: Path, size: int) -> Numbers:
+    """One of them: a file below the folder, or made, of that size.
+
+    Raises:
+        SystemExit: The file is missing.
+    """
+    if name in SYNTHETIC:
+        return synthetic(name, size)
+    path, dtype = FILES[name]
+    if not (folder / path).is_file():
+        raise SystemExit(f"{folder} has no {path}: give its folder with --data")
+    return Numbers(name, dtype, (folder / path).read_bytes(), file=True)
 
 
 def write_safetensors(path: Path, size: int, tensor: bytes, every: int) -> list[str]:

@@ -1,15 +1,13 @@
 """Sizes and speeds of the tensor codec next to zipnn and others, in memory, taking turns.
 
-    python benchmarks/tensors.py [--only NAME ...] [--size 128M] [--threads 1] [--save NAME]
+    python benchmarks/tensors.py [--only NAME ...] [--size 128M] [--threads 1] [--resume FILE]
     python benchmarks/tensors.py --delta     a checkpoint with a tenth of its weights changed
     python benchmarks/tensors.py --memory    peak of the command on a file of 1 GB
     python benchmarks/tensors.py --large     5 GB by path and pipe, and one tensor out of it
     python benchmarks/tensors.py --table results/NAME.json
 
-Each contestant has a process of its own, described in tensor_worker.py, and they take turns:
-while one works, the others sleep. The two directions are timed apart. What comes back is
-compared outside the timing. The data sets, and the order-0 limit that each is compared with,
-are described in tensor_data.py.
+The data sets, and the order-0 limit that each is compared with, are described in
+tensor_data.py; they are made, or read, one at a time, and measured as `nncomp bench` does.
 """
 
 from __future__ import annotations
@@ -17,190 +15,131 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 import tempfile
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from common import (
-    DATA,
-    circumstances,
-    load,
-    markdown_table,
-    median,
-    per_second,
-    place,
-    save,
-    say,
-    sha256,
-    turns,
-)
-from tensor_data import Numbers, changed, data_sets, synthetic
+from common import DATA, circumstances, load, save, say
+from tables import numbers as tensor_table
+from tensor_data import changed, chosen, data_set, synthetic
 from tensor_files import large, memory, print_steps
-from tensor_peers import DELTA_PEERS, PEERS, here
-from tensor_worker import WAYS, ContestantError, Worker
+
+from nncomp.bench import contestants, records
+from nncomp.bench.measure import Plan
+from nncomp.bench.measure import measure as compare
+from nncomp.errors import NncompError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tensor_data import Numbers
+
+    from nncomp.bench.records import Record
 
 SIZES = {"speed": "128M", "delta": "128M", "memory": "1G", "large": "5G"}
-AT_LEAST = 32_000_000  # bytes per turn: shorter data sets are done several times
-THREAD_SETTINGS = (
-    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"),
-    *("NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS", "BLOSC_NTHREADS"),
-)
-"""Variables of the environment that hold pools of threads to a number; read at import."""
+PEERS = {
+    "speed": (
+        *("zipnn", "zstandard 1", "zstandard 3", "lz4", "blosc2 lz4", "blosc2 zstd"),
+        *("openzl", "pcodec"),
+    ),
+    "delta": ("zipnn", "zstandard 19"),
+}
+PATIENCE = 1e6  # seconds in which all rounds are made
 
 
 # --- measuring -----------------------------------------------------------------------
 
 
-@dataclass
-class Entry:
-    """What one contestant did to one data set, round by round: (processor, wall) seconds."""
-
-    worker: Worker
-    told: str = ""
-    size: int = 0
-    problem: str = ""
-    seconds: dict[str, list[tuple[float, float]]] = field(
-        default_factory=lambda: {way: [] for way in WAYS}
-    )
-
-    def start(self) -> None:
-        """Wait until it is ready."""
-        self.told = self.worker.answer()["told"]
-
-    def turn(self, repeats: int) -> None:
-        """There and back, each several times; the mean counts."""
-        for way in WAYS:
-            found = self.worker.ask(way, repeats)
-            self.size = found["size"]
-            self.seconds[way].append((found["cpu"], found["wall"]))
-
-    def record(self, raw_size: int) -> dict[str, Any]:
-        """Medians, and the rounds they come from."""
-        found: dict[str, Any] = {"method": self.worker.name, "told": self.told}
-        if self.problem:
-            return {**found, "problem": self.problem}
-        found["size"] = self.size
-        for way, rounds in self.seconds.items():
-            cpu = median([cpu for cpu, _ in rounds], 6)
-            found[way] = {
-                "cpu_s": cpu,
-                "wall_s": median([wall for _, wall in rounds], 6),
-                "mb_per_cpu_s": round(per_second(raw_size, cpu) / 1000, 1),
-                "runs_cpu_s": [round(cpu, 6) for cpu, _ in rounds],
-                "runs_wall_s": [round(wall, 6) for _, wall in rounds],
-            }
-        return found
-
-
-def compare(numbers: Numbers, names: list[str], options: argparse.Namespace) -> dict[str, Any]:
-    """Let all take turns on one data set.
-
-    A peer that fails or lies is named and left out of the rest of this data set; nncomp stops
-    the run.
-    """
-    repeats = max(1, AT_LEAST // max(1, len(numbers.data)))
-    with tempfile.TemporaryDirectory(dir=options.tmp) as folder, ExitStack() as stack:
-        numbers.save(Path(folder))
-        entries = [
-            Entry(stack.enter_context(Worker(name, options.threads, Path(folder))))
-            for name in names
-        ]
-        steps = [(entry, entry.start) for entry in entries]
-        steps += [(entry, partial(entry.turn, repeats)) for entry in turns(entries, options.rounds)]
-        for entry, step in steps:
-            if entry.problem:
-                continue
-            try:
-                step()
-            except ContestantError as error:
-                entry.problem = str(error)
-                told = f"{numbers.name}, {entry.worker.name}: {error}"
-                if entry.worker.name.startswith("nncomp "):
-                    raise SystemExit(told) from error
-                say(told)
-    limit = numbers.limit
-    return {
-        "data": numbers.name,
-        "dtype": numbers.dtype,
-        "bytes": len(numbers.data),
-        "sha256": sha256(numbers.data),
-        "order0": None if limit is None else round(limit),
-        "methods": [entry.record(len(numbers.data)) for entry in entries],
-    }
-
-
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """The data sets, or the deltas, one after the other."""
-    known = DELTA_PEERS if options.mode == "delta" else PEERS
-    names, versions = here(known, options.peers if options.peers is not None else list(known))
-    missing = [name for name, version in versions.items() if version == "missing"]
-    if missing:
-        say(f"not installed: {', '.join(missing)}")
-    names = [*(f"nncomp {method}" for method in options.method), *names]
-    os.environ |= dict.fromkeys(THREAD_SETTINGS, str(options.threads))
-    record = {**circumstances(versions), "entries": []}
+def names(options: argparse.Namespace) -> list[str]:
+    """Of the data sets."""
     if options.mode == "delta":
-        sources = (changed(synthetic(name, options.size)) for name in options.only or ["bf16"])
-    else:
-        sources = data_sets(options.data, options.size, options.only)
-    for numbers in sources:
-        say(f"{numbers.name}: {len(numbers.data):,} bytes")
-        record["entries"].append(compare(numbers, names, options))
+        return [f"{name} delta" for name in options.only or ["bf16"]]
+    return chosen(options.only)
+
+
+def made(name: str, options: argparse.Namespace) -> Numbers:
+    """A data set by its name."""
+    if options.mode == "delta":
+        return changed(synthetic(name.removesuffix(" delta"), options.size))
+    return data_set(name, options.data, options.size)
+
+
+def measured(options: argparse.Namespace) -> Iterator[Record]:
+    """The record so far, after each data set.
+
+    Raises:
+        SystemExit: nncomp failed, or the record to go on with is of another call.
+    """
+    record = begun(options.resume)
+    peers = options.peers if options.peers is not None else PEERS[options.mode]
+    others, missing = contestants.peers(peers) if peers else ([], {})
+    for name, install in missing.items():
+        say(f"{name} is not on this machine; {install}")
+    everyone = [*contestants.methods(options.method), *others]
+    plan = Plan(options.rounds, extra=PATIENCE, threads=options.threads)
+    for name in names(options):
+        if record is not None and name in {each.name for each in record.inputs}:
+            continue
+        numbers = made(name, options)
+        say(f"{name}: {len(numbers.data):,} bytes")
+        with tempfile.TemporaryDirectory(dir=options.tmp) as folder:
+            record = compare(
+                [numbers.subject(Path(folder))],
+                everyone,
+                plan,
+                missing=missing,
+                arguments=sys.argv[1:],
+                earlier=record,
+            )
+        record = with_extras(record, numbers, options.compiled)
+        complain(record, name)
+        yield record
+
+
+def begun(path: Path | None) -> Record | None:
+    """What there is to go on with."""
+    if path is None or not path.exists():
+        return None
+    record = records.load(path)
+    if record.arguments != tuple(sys.argv[1:]):
+        raise SystemExit(f"{path} was begun by {' '.join(record.arguments)}: remove it, or go on")
     return record
 
 
-# --- tables --------------------------------------------------------------------------
+def with_extras(record: Record, numbers: Numbers, compiled: str) -> Record:
+    """What a record has besides: the type and the limit of each data set."""
+    limit = numbers.limit
+    extras: dict[str, Any] = {"dtypes": {}, "order0": {}, **record.extras, "compiled": compiled}
+    extras["dtypes"] |= {numbers.name: numbers.dtype}
+    extras["order0"] |= {numbers.name: None if limit is None else round(limit)}
+    return replace(record, extras=extras)
 
 
-def print_markdown(record: dict[str, Any]) -> None:
-    """Sizes in percent of the original, and how many times faster than zipnn nncomp is."""
-    methods = list(dict.fromkeys(m["method"] for e in record["entries"] for m in e["methods"]))
-    first, clocks = methods[0], ["cpu"] if record["threads"] == 1 else ["cpu", "wall"]
-    ratios = [(way, clock) for way in WAYS for clock in clocks] if "zipnn" in methods else []
-    headings = ["data", "bytes", "order-0 %", f"`{first}` %", "above order-0"]
-    headings += [f"{method} %" for method in methods[1:]]
-    headings += [f"{way}, {clock}" for way, clock in ratios]
-    rows = []
-    for entry in record["entries"]:
-        found, raw, limit = (
-            {m["method"]: m for m in entry["methods"]},
-            entry["bytes"],
-            entry["order0"],
-        )
-        above = "-" if limit is None else f"{100 * (found[first]['size'] - limit) / raw:+.2f}"
-        row = [entry["data"], f"{raw:,}", "-" if limit is None else f"{100 * limit / raw:.2f}"]
-        sizes = [
-            "failed" if "problem" in m else f"{100 * m['size'] / raw:.2f}"
-            for m in (found[method] for method in methods)
-        ]
-        row += [sizes[0], above, *sizes[1:]]
-        for way, clock in ratios:
-            row.append(_times_faster(found[first], found["zipnn"], way, f"{clock}_s"))
-        rows.append(row)
-    print(markdown_table(headings, rows))
-    print(
-        f"\nSizes in % of the original, `{first}` in points above the order-0 limit; times faster "
-        f"than zipnn; medians of {record['rounds']} rounds, threads: {record['threads']}, "
-        f"compiled kernels: {record['compiled']}. {place(record)}"
-    )
+def complain(record: Record, name: str) -> None:
+    """Name those that failed at a data set; nncomp ends the run.
+
+    Raises:
+        SystemExit: nncomp did.
+    """
+    for row in record.rows:
+        if row.file == name and row.problem:
+            say(f"{name}, {row.method}: {row.problem}")
+            if row.kind == "own":
+                raise SystemExit(1)
 
 
-def _times_faster(ours: dict[str, Any], theirs: dict[str, Any], way: str, key: str) -> str:
-    if "problem" in theirs:
-        return "-"
-    return f"{theirs[way][key] / ours[way][key]:.2f}"
-
-
-def print_record(record: dict[str, Any]) -> None:
-    """By what was measured."""
-    if record["mode"] in ("memory", "large"):
-        print_steps(record)
-        print(f"\nThreads: {record['threads']}. {place(record)}")
-    else:
-        print_markdown(record)
+def measure(options: argparse.Namespace) -> Record:
+    """All data sets; the file of `--resume` has the record after each."""
+    record = None
+    for record in measured(options):
+        if options.resume is not None:
+            records.save(options.resume, record)
+    record = record or begun(options.resume)
+    if record is None:
+        raise SystemExit("there is nothing to measure")
+    return record
 
 
 # --- the command ---------------------------------------------------------------------
@@ -228,7 +167,9 @@ def arguments() -> argparse.Namespace:
     for kind in ("delta", "memory", "large"):
         kinds.add_argument(f"--{kind}", dest="mode", action="store_const", const=kind)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="data sets, patterns")
-    parser.add_argument("--peers", nargs="*", metavar="NAME", help="default: all that are here")
+    parser.add_argument(
+        "--peers", nargs="*", metavar="PEER", help=f"as of nncomp bench; default: {PEERS}"
+    )
     parser.add_argument(
         "-m", "--method", action="append", help="of nncomp, may be repeated; default zipnn"
     )
@@ -240,8 +181,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the files")
     parser.add_argument("--tmp", type=Path, help="folder for what is written meanwhile")
-    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json")
-    parser.add_argument("--table", metavar="RECORD", help="only print this record")
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE", help="keep the record there, and go on with one"
+    )
+    parser.add_argument("--save", metavar="NAME", help="of --memory, --large: results/NAME.json")
+    parser.add_argument("--table", type=Path, metavar="RECORD", help="only print this record")
     options = parser.parse_args()
     options.mode = options.mode or "speed"
     options.method = options.method or ["zipnn"]
@@ -249,26 +193,42 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def main() -> None:
-    """Measure, or print what was measured."""
-    options = arguments()
-    if options.table:
-        print_record(load(options.table))
-        return
-    # Before nncomp is imported, here or in the processes started.
-    os.environ["NNCOMP_COMPILED"] = "1" if options.compiled == "on" else "0"
-    if options.mode in ("memory", "large"):
-        work = memory if options.mode == "memory" else large
-        record = circumstances()
-        with tempfile.TemporaryDirectory(dir=options.tmp) as folder:
-            method, threads = options.method[0], options.threads
-            record |= work(Path(folder), method, threads, options.size, options.rounds)
+def print_record(path: Path) -> None:
+    """By what it is of."""
+    found = load(path)
+    if "steps" in found:
+        print_steps(found)
     else:
-        record = measure(options)
+        print(tensor_table(records.load(path)))
+
+
+def measure_files(options: argparse.Namespace) -> None:
+    """`--memory` and `--large`."""
+    work = memory if options.mode == "memory" else large
+    record = circumstances()
+    with tempfile.TemporaryDirectory(dir=options.tmp) as folder:
+        method, threads = options.method[0], options.threads
+        record |= work(Path(folder), method, threads, options.size, options.rounds)
     record |= {key: getattr(options, key) for key in ("mode", "rounds", "threads", "compiled")}
     if options.save:
         save(options.save, record)
-    print_record(record)
+    print_steps(record)
+
+
+def main() -> None:
+    """Measure, or print what was measured."""
+    options = arguments()
+    # What nncomp reads when it is first needed, here or in the processes started.
+    os.environ["NNCOMP_COMPILED"] = "1" if options.compiled == "on" else "0"
+    try:
+        if options.table:
+            print_record(options.table)
+        elif options.mode in ("memory", "large"):
+            measure_files(options)
+        else:
+            print(tensor_table(measure(options)))
+    except NncompError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["Job", "main"]
 
 _PIECE = 64 << 10  # of comparing: too short to move malloc's own thresholds
-_HEAD = 16 << 10  # of the round trips that do not count
-_QUICK = 0.5  # seconds of one more, on all of the file
+_HEAD = 16 << 10  # of the round trip that does not count; more, while that is quick
+_QUICK = 0.03  # seconds: eight times that are no long wait
+_BEARABLE = 0.5  # seconds of one more, on all of the file
 _SHORTEST = 0.01  # seconds of one run; what is over sooner is done several times
 _MOST_REPEATS = 1000
 
@@ -97,14 +98,25 @@ class InMemory:
         self._blob: Any = b""
 
     def warm_up(self) -> None:
-        """Load and compile: on the head of the file, then on all of it where that is quick."""
-        head = self._read(self._head)
-        for _ in range(2):  # the first one loads
-            start = time.perf_counter()
-            self._functions.decompress(self._functions.compress(self._fresh(head)))
-            spent = time.perf_counter() - start
-        if spent * self._path.stat().st_size <= _QUICK * len(head):
-            self._functions.decompress(self._functions.compress(self._fresh(self._read())))
+        """Load and compile, on the head of the file; on more of it where that is quick.
+
+        The first round trip imports what there is to, which tells nothing of speed. Some
+        methods load their kernels only for more than a little, or for some kinds of content.
+        """
+        size, whole = self._head, self._path.stat().st_size
+        self._round_trip(size)
+        while size < whole:
+            seconds = self._round_trip(size)
+            if seconds >= _QUICK and seconds * whole > _BEARABLE * size:
+                break
+            size = size * 8 if seconds < _QUICK else whole
+
+    def _round_trip(self, size: int) -> float:
+        """Seconds for the head of this size."""
+        head = self._fresh(self._read(size))
+        start = time.perf_counter()
+        self._functions.decompress(self._functions.compress(head))
+        return time.perf_counter() - start
 
     def compress(self) -> tuple[int, Runs]:
         self._blob = b""
