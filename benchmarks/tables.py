@@ -170,7 +170,7 @@ def _marked(text: str, found: dict[str, Row], name: str, best: int | None) -> st
 def numbers(record: Record) -> str:
     """Sizes in percent of the original, and how many times faster than zipnn nncomp is."""
     names = [name for name in record.methods if name != "memcpy"]
-    ours, theirs = _ours(record), "zipnn (library)"
+    ours, theirs = _ours(record), "zipnn"
     clocks = ["cpu"] if record.settings["threads"] == 1 else ["cpu", "wall"]
     ratios = [(way, clock) for way in WAYS for clock in clocks] if theirs in names else []
     limits = record.extras.get("order0", {})

@@ -90,12 +90,13 @@ def peers(texts: Sequence[str]) -> tuple[list[Contestant], dict[str, str]]:
             library = LIBRARIES[name]
             full = f"{name} {_setting(name, options)}".strip()
             if _importable(library.module):
-                chosen.append(_peer("library", full))
+                chosen.append(Contestant(full, "library", full))
             else:
                 missing[name] = f"pip install {library.package}"
         elif name in PROGRAMS:
             if found(name):
-                chosen.append(_peer("program", f"{name} {options or PROGRAMS[name].options}"))
+                full = f"{name} {options or PROGRAMS[name].options}"
+                chosen.append(Contestant(full, "program", full))
             else:
                 missing[name] = f"apt install {PROGRAMS[name].package}"
         else:
@@ -109,15 +110,6 @@ def _setting(name: str, options: str) -> str:
         takes = f"one setting of {', '.join(known)}" if known else "no settings"
         raise UsageError(f"the peer {name!r} is a library and takes {takes}, but got {options!r}")
     return options or next(iter(known), "")
-
-
-def _peer(kind: Kind, text: str) -> Contestant:
-    """What could be a method of ours as well has its kind in its name."""
-    try:
-        methods([text])
-    except UsageError:
-        return Contestant(text, kind, text)
-    return Contestant(f"{text} ({kind})", kind, text)
 
 
 def _importable(module: str) -> bool:
