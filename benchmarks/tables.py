@@ -27,7 +27,7 @@ CORPUS = "canterbury/"  # files that are summed on their own, since many are sma
 def place(record: Record) -> str:
     """One paragraph under a table: how, where, when and with what it was measured."""
     known = dict(facts(record))
-    how = record.extras.get("how", "nncomp and libraries in memory, programs as commands")
+    how = record.extras.get("how", "nncomp and libraries ran in memory, programs as commands")
     threads = plural(record.settings["threads"], "thread")
     return (
         f"{how}. {_rounds(record)}, {threads}, taking turns. {known['machine']}; "
@@ -124,7 +124,8 @@ def _methods(record: Record, main: Record, beside: Record | None) -> str:
         cells += [_above(row.size, strongest)] if reference else []
         cells += [_count(others.get(row.method))] if beside else []
         rows.append([*cells, *_speeds(row), *([_memory(row)] * with_memory)])
-    return f"{markdown_table(headings, rows)}{_failures(found)}\n\n{place(record)}"
+    note = "Memory: resident at most, of the process that works, in either way. " * with_memory
+    return f"{markdown_table(headings, rows)}{_failures(found)}\n\n{note}{place(record)}"
 
 
 def folders(record: Record) -> str:

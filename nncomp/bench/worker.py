@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nncomp.bench.records import Runs
-from nncomp.errors import CorruptError
+from nncomp.errors import NncompError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,15 +160,15 @@ def _compare(raw: memoryview, read: Callable[[int], bytes]) -> None:
     """Whether a result is what a file holds.
 
     Raises:
-        CorruptError: It is not.
+        NncompError: It is not.
     """
     at = 0
     while piece := read(_PIECE):
         if raw[at : at + len(piece)] != piece:
-            raise CorruptError(f"came back different, first between byte {at} and {at + _PIECE}")
+            raise NncompError(f"came back different, first between byte {at} and {at + _PIECE}")
         at += len(piece)
     if at != len(raw):
-        raise CorruptError(f"came back with {len(raw)} bytes instead of {at}")
+        raise NncompError(f"came back with {len(raw)} bytes instead of {at}")
 
 
 # --- programs ------------------------------------------------------------------------

@@ -3,9 +3,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 import nncomp
+from nncomp.bench import records
+from nncomp.bench.records import Input, Record, Row, Runs
 from nncomp.codecs.base import parse_method, resolve_params
 from nncomp.codecs.neural.sep import SEP
 
@@ -25,17 +27,29 @@ if TYPE_CHECKING:
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def sep(
-    *arguments: str | Path, path: str = "", script: str = "sep.py"
-) -> subprocess.CompletedProcess[str]:
-    """Run the benchmark; by default where no other compressor can be found."""
-    return subprocess.run(
-        [sys.executable, BENCHMARKS / script, *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PATH": path},
-        check=False,
-    )
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Import a script as the others there do."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return import_module
+
+
+# --- readme.py and tables.py ---------------------------------------------------------
+
+
+@pytest.fixture
+def readme(
+    module: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ModuleType:
+    """The script with other documents, results and measurements, one called "small"."""
+    script = module("readme")
+    small = script.Files(lambda data: ["empty", "text"], ("zstd -9", "store"), ("none",), rounds=2)
+    document = tmp_path / "document.md"
+    document.write_text("before\n<!-- table: small, methods -->\nold\n<!-- end -->\nafter\n")
+    monkeypatch.setattr(script, "MEASUREMENTS", {"small": small})
+    monkeypatch.setattr(script, "DOCUMENTS", (document,))
+    monkeypatch.setattr(module("common"), "RESULTS", tmp_path)
+    return script
 
 
 @pytest.fixture
@@ -47,142 +61,184 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def test_sizes_go_from_the_processes_to_the_record_to_the_table(data: Path, tmp_path: Path) -> None:
-    name = tmp_path / "record"
-    run = sep("*", "--data", data, "-m", "store", "-m", "zstd -9", "--runs", "2", "--save", name)
-    assert run.returncode == 0, run.stderr
-    assert "not on this machine: xz, zstd" in run.stderr
-
-    record = json.loads(name.with_suffix(".json").read_text())
-    entries = {(e["file"], e["method"]): e for e in record["entries"]}
-    assert list(entries) == [
-        (file, method) for file in ("empty", "text") for method in ("store", "zstd -9")
-    ]
-    stored, coded = entries["text", "store"], entries["text", "zstd -9"]
-    assert stored["sha256"] == hashlib.sha256((data / "text").read_bytes()).hexdigest()
-    assert coded["size"] < stored["bytes"] == 4000 < stored["size"]
-    assert len(stored["decompress"]["runs_wall_s"]) == 2
-    assert record["versions"]["xz"] == "missing"
-
-    table = sep("--table", name.with_suffix(".json")).stdout.splitlines()
-    assert table[0].startswith("| file | bytes | `store` | KB/s in / out | `zstd -9` |")
-    assert table[3].startswith(f"| text | 4,000 | {stored['size']:,} |")
-    assert "Medians of 2 runs" in table[-1]
-
-
-def test_what_a_contestant_says_when_it_fails_is_passed_on(data: Path) -> None:
-    run = sep("text", "--data", data, "-m", "store:level=1")
-    assert run.returncode == 1
-    assert "has no parameter 'level'" in run.stderr
-
-
-def test_a_peer_that_gives_other_bytes_back_stops_the_run(data: Path, tmp_path: Path) -> None:
-    peer = tmp_path / "xz"
-    peer.write_text("#!/bin/sh\necho 1.0\n")  # whatever it is asked
-    peer.chmod(0o755)
-    run = sep("text", "--data", data, "-m", "store", "--runs", "1", path=str(tmp_path))
-    assert run.returncode == 1
-    assert "came back different from xz -9e" in run.stderr
-
-
-# --- mix.py --------------------------------------------------------------------------
-
-
-def mix(*arguments: str | Path, path: str = "") -> subprocess.CompletedProcess[str]:
-    """Run that benchmark with methods that take no time."""
-    methods = () if "--table" in arguments else ("-m", "zstd", "-m", "store")
-    return sep(*arguments, *methods, path=path, script="mix.py")
-
-
-def program(folder: Path, name: str, script: str) -> None:
-    """Something to call by the name of a peer."""
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
+def row(file: str, method: str, size: int, seconds: float = 2.0) -> Row:
+    """Of a file of 200,000 bytes; a smaller one in the corpus."""
+    kind = "own" if method.startswith("nncomp ") else "memcpy" if method == "memcpy" else "program"
+    raw_size = 500 if file.startswith("canterbury/") else 200_000
+    runs = Runs((seconds, seconds + 1, seconds + 2), (seconds,) * 3, memory=3 << 20)
+    return Row(file, method, kind, raw_size, size, compress=runs, decompress=runs, verified=True)
 
 
 @pytest.fixture
-def archiver(tmp_path: Path) -> str:
-    """A folder with a zpaq that writes its files itself, as the real one, and keeps 7 bytes."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    copy = "import sys, shutil; data = open(sys.argv[1], 'rb').read()"
-    program(
-        folder,
-        "zpaq",
-        'case "$1" in\n'
-        f"add) \"{sys.executable}\" -c \"{copy}; open(sys.argv[2], 'wb').write(b'archive' + data)\""
-        ' "$3" "$2";;\n'
-        f'extract) "{sys.executable}" -c "{copy}; open(sys.argv[2], \'wb\').write(data[7:])"'
-        ' "$2" "$5";;\n'
-        "*) echo; echo zpaq v9.87 of this test; exit 1;;\nesac",
+def record() -> Record:
+    sizes = {"text/a": 200_000, "text/b": 200_000, "canterbury/c": 500}
+    methods = {"memcpy": (200_000, 500), "xz -9e": (50_000, 90), "zstd -3": (60_000, 95)}
+    methods |= {"nncomp mix": (40_000, 80)}
+    return Record(
+        date="2026-11-21T10:00:00+00:00",
+        machine={"cpu": "Abacus", "cores": 2, "memory_gib": 1.5, "load_at_start": 0.5},
+        versions={"nncomp": "0", "commit": "abc"},
+        settings={"rounds": 3, "threads": 1},
+        inputs=tuple(Input(name, size, "00") for name, size in sizes.items()),
+        rows=tuple(
+            row(file, method, found[file.startswith("canterbury/")])
+            for file in sizes
+            for method, found in methods.items()
+        ),
     )
-    return str(folder)
 
 
-def test_mix_and_an_archiver(data: Path, archiver: str, tmp_path: Path) -> None:
-    (data / "canterbury").mkdir()
-    (data / "canterbury" / "note").write_bytes(b"words, words, words. " * 20)
-    (data / "many").mkdir()
-    (data / "many" / "large").write_bytes(b"0123456789" * 10_001)
-    name = tmp_path / "record"
-    options = ["--data", data, "--runs", "2", "--save", name]
-    run = mix(*options, path=archiver)
-    assert run.returncode == 0, run.stderr
-    assert "not on this machine: xz, 7z, bzip3, brotli, zstd" in run.stderr
-
-    record = json.loads(name.with_suffix(".json").read_text())
-    entries = {(e["file"], e["method"]): e for e in record["entries"]}
-    methods = ("zstd", "store", "zpaq -m5", "zpaq -m4")
-    files = ("canterbury/note", "many/large")  # without patterns: the corpus, and what is large
-    assert list(entries) == [(file, method) for file in files for method in methods]
-    assert entries["many/large", "zpaq -m5"]["size"] == 100_017
-    assert len(entries["many/large", "store"]["compress"]["runs_wall_s"]) == 2
-    assert {e["method"] for e in record["start"]} == {"zstd", "store"}
-    assert record["versions"]["zpaq"] == "9.87"
-    assert record["versions"]["7z"] == "missing"
-
-    again = mix(*options, path=archiver)  # nothing left to do
-    assert again.returncode == 0, again.stderr
-    assert json.loads(name.with_suffix(".json").read_text()) == record
-    more = mix("text", *options, path=archiver)
-    assert "text, zpaq -m5: 4007 bytes" in more.stderr
-    assert "many/large, " not in more.stderr
-
-    totals, files, place = mix("--table", name.with_suffix(".json")).stdout.split("\n\n")
-    rows = [line.split(" | ") for line in totals.splitlines()]
-    assert rows[0][:3] == ["| method", "1 files above 100 KB", "1 of Canterbury"]
-    zpaq = next(row for row in rows if row[0] == "| `zpaq -m5`")
-    assert zpaq[1:4] == ["100,017", "427", "+0.00%"]
-    zstd = next(row for row in rows if row[0] == "| `zstd`")
-    assert zstd[1] == f"{entries['many/large', 'zstd']['size']:,}"
-    assert zstd[3].startswith("-99.")
-    assert [line.split(" | ")[0] for line in files.splitlines()[2:]] == [
-        "| canterbury/note", "| many/large", "| text",
-    ]  # fmt: skip
-    assert place.startswith("Medians of 2 runs")
-    assert "zstd 0." in place
+def cells(table: str) -> list[list[str]]:
+    """The first table of a text, row by row."""
+    rows = table.split("\n\n", maxsplit=1)[0].splitlines()
+    return [line.strip("| ").split(" | ") for line in rows if not line.startswith("| ---")]
 
 
-def test_a_record_of_other_programs_is_not_added_to(
-    data: Path, archiver: str, tmp_path: Path
+def test_the_documents_are_what_the_records_want(
+    module: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = tmp_path / "record"
-    options = ["text", "--data", data, "--runs", "1", "--save", name]
-    assert mix(*options, path=archiver).returncode == 0
-    run = mix(*options)
-    assert run.returncode == 1
-    assert "Take another name" in run.stderr
+    assert module("readme").check() == 0, capsys.readouterr().out
 
 
-def test_known_archivers(data: Path) -> None:
-    """The real ones, where they are."""
-    here = [name for name in ("zpaq", "7z") if shutil.which(name)]
-    if not here:
-        pytest.skip("neither zpaq nor 7z is installed")
-    run = mix("text", "empty", "--data", data, "--runs", "1", path=os.environ["PATH"])
-    assert run.returncode == 0, run.stderr
-    assert all(f" {name} " in run.stdout for name in here)
+def test_every_record_is_shown(module: Callable[[str], ModuleType]) -> None:
+    script = module("readme")
+    shown = "".join(document.read_text() for document in script.DOCUMENTS)
+    names = {path.stem for path in module("common").RESULTS.glob("*.json")} - {"tensors-memory"}
+    assert len(names) >= 6
+    for name in names:
+        assert f"<!-- table: {name}, " in shown
+        assert records.load(script.result(name)).machine["cpu"]
+        assert name in script.MEASUREMENTS
+
+
+def test_a_document_that_differs_is_told(
+    readme: ModuleType, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records.save(readme.result("small"), record)
+    assert readme.check() == 1
+    assert "-old\n" in capsys.readouterr().out
+    readme.write()
+    (document,) = readme.DOCUMENTS
+    text = document.read_text()
+    assert text.startswith("before\n<!-- table: small, methods -->\n\n| method | 3 files | ")
+    assert text.endswith(".\n\n<!-- end -->\nafter\n")
+    assert readme.check() == 0
+    document.write_text(text.replace("80,080", "80,081"))
+    assert readme.check() == 1
+    assert "80,081" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("block", ["large, methods", "small, picture"])
+def test_a_document_that_asks_for_what_nothing_makes(readme: ModuleType, block: str) -> None:
+    (document,) = readme.DOCUMENTS
+    document.write_text(f"<!-- table: {block} -->\n<!-- end -->\n")
+    with pytest.raises(SystemExit, match=block):
+        readme.check()
+
+
+def test_a_plot_belongs_to_its_record(
+    readme: ModuleType, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    (document,) = readme.DOCUMENTS
+    document.write_text("<!-- table: small, plot -->\n<!-- end -->\n")
+    readme.write()
+    assert "Not measured yet" in document.read_text()
+    records.save(readme.result("small"), record)
+    assert readme.check() == 1
+    readme.write()
+    assert "(small.svg)" in document.read_text()
+    assert readme.check() == 0
+    path = readme.result("small")
+    path.write_text(path.read_text().replace("Abacus", "Another"))
+    capsys.readouterr()
+    assert readme.check() == 1
+    assert "small.svg does not show" in capsys.readouterr().out
+
+
+def test_measuring_goes_from_the_files_to_the_document(
+    readme: ModuleType, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["readme.py", "--measure", "small", "--data", str(data)])
+    readme.main()
+    found = records.load(readme.result("small"))
+    assert [each.name for each in found.inputs] == ["empty", "text"]
+    assert found.inputs[1].sha256 == hashlib.sha256((data / "text").read_bytes()).hexdigest()
+    rows = {(row.file, row.method): row for row in found.rows}
+    coded, stored = rows["text", "nncomp zstd -9"], rows["text", "nncomp store"]
+    assert coded.size is not None
+    assert coded.size < 4000
+    assert stored.compress is not None
+    assert len(stored.compress.wall) == 2
+    assert not readme.begun("small").exists()
+    (document,) = readme.DOCUMENTS
+    total = coded.size + (rows["empty", "nncomp zstd -9"].size or 0)
+    assert f"| `nncomp zstd -9` | {total:,} | " in document.read_text()
+
+
+def test_measuring_goes_on_where_it_ended(readme: ModuleType, data: Path) -> None:
+    (data / "text").rename(data / "away")
+    with pytest.raises(SystemExit, match="small: ended with 2"):
+        readme.measure("small", data)
+    (data / "away").rename(data / "text")
+    words = readme.MEASUREMENTS["small"].command("small", data)
+    words.remove("text")
+    subprocess.run(words, cwd=data, check=True, capture_output=True)
+    (before,) = records.load(readme.begun("small")).inputs
+    first = records.load(readme.begun("small")).rows
+    readme.measure("small", data)
+    found = records.load(readme.result("small"))
+    assert found.inputs[0] == before
+    assert found.rows[: len(first)] == first
+    assert len(found.rows) == 2 * len(first)
+
+
+def test_what_is_measured_is_there(module: Callable[[str], ModuleType]) -> None:
+    script, data = module("readme"), module("common").DATA
+    if not data.is_dir():
+        pytest.skip(f"{data} is not on this machine")
+    files = script.MEASUREMENTS["general"].files(data)
+    assert "canterbury/xargs.1" in files
+    assert len(files) == len(set(files)) > 50
+    for measured in script.MEASUREMENTS.values():
+        if isinstance(measured, script.Files):
+            assert all((data / name).is_file() for name in measured.files(data))
+
+
+def test_totals_of_large_files_and_of_a_corpus(
+    module: Callable[[str], ModuleType], record: Record
+) -> None:
+    text = module("tables").large_and_corpus(record)
+    headings, *rows = cells(text)
+    assert headings == [
+        *("method", "2 files above 100 KB", "ratio", "to `xz -9e`", "1 of Canterbury"),
+        *("compress, MB/s", "decompress, MB/s", "memory"),
+    ]
+    assert [found[0] for found in rows] == ["`nncomp mix`", "`xz -9e`", "`zstd -3`", "`memcpy`"]
+    assert rows[0][1:5] == ["80,000", "5.000", "-20.0%", "80"]
+    assert rows[0][5:] == ["0.0667", "0.0667", "3.00 MiB"]  # 400,000 bytes in twice 3 s
+    assert "Medians of 3 runs, 1 thread" in text
+    assert "Abacus, 2 cores" in text
+
+
+def test_folders_and_files(module: Callable[[str], ModuleType], record: Record) -> None:
+    tables = module("tables")
+    _, *rows = cells(tables.folders(record))
+    assert rows == [["text", "2", "400,000", "80,000", "100,000", "-20.0%", "`xz -9e`", "100,000"]]
+    headings, *rows = cells(tables.files(record))
+    assert headings == ["file", "bytes", "`xz -9e`", "`zstd -3`", "`nncomp mix`"]
+    assert rows[0] == ["text/a", "200,000", "50,000", "60,000", "**40,000**"]
+
+
+def test_a_method_that_failed_is_named(module: Callable[[str], ModuleType], record: Record) -> None:
+    failed = Row("text/a", "xz -9e", "program", 200_000, error="out of memory")
+    rows = tuple(failed if (r.file, r.method) == ("text/a", "xz -9e") else r for r in record.rows)
+    tables, broken = module("tables"), replace(record, rows=rows)
+    text = tables.methods(broken)
+    assert "- `xz -9e`: 1 of 3 files without a result" in text
+    assert "to `zstd -3`" in text
+    _, first, *_ = cells(tables.files(broken))
+    assert first == ["text/a", "200,000", "-", "60,000", "**40,000**"]
 
 
 # --- profile_sep.py and parity.py ----------------------------------------------------
@@ -215,7 +271,7 @@ def test_a_profile(method: str, encoding: set[str], decoding: set[str], tmp_path
     content, name = tmp_path / "content", tmp_path / "profile"
     steps = np.random.default_rng(1).integers(0, 3, (1500, 2)).cumsum(axis=0)
     content.write_bytes((steps % 32).astype(np.uint8).tobytes())
-    run = sep(content, "-m", f"{method},lr=0.02", "--save", name, script="profile_sep.py")
+    run = script("profile_sep.py", content, "-m", f"{method},lr=0.02", "--save", name)
     assert run.returncode == 0, run.stderr
     record = json.loads(name.with_suffix(".json").read_text())
     assert record["method"].startswith(method)
@@ -248,13 +304,6 @@ def test_parity_goes_both_ways(module: Callable[[str], ModuleType]) -> None:
 # --- tensors.py ----------------------------------------------------------------------
 
 
-@pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Import a script as the others there do."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return import_module
-
-
 def test_the_order_0_limit_is_that_of_planes(module: Callable[[str], ModuleType]) -> None:
     data = module("tensor_data")
     rng = np.random.default_rng(1)
@@ -283,36 +332,31 @@ def test_a_tenth_of_the_weights_changes(module: Callable[[str], ModuleType]) -> 
     assert 0.09 < changed.mean() < 0.11
 
 
-def test_a_package_that_is_missing_is_named(
-    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    peers = module("tensor_peers")
-    monkeypatch.setitem(sys.modules, "pcodec", None)  # as if it were not installed
-    names, versions = peers.here(peers.PEERS, ["lz4", "pcodec"])
-    assert names == ["lz4"]
-    assert versions["pcodec"] == "missing"
-
-
-def test_numbers_go_from_process_to_process(
-    module: Callable[[str], ModuleType], tmp_path: Path
-) -> None:
+def test_numbers_become_files(module: Callable[[str], ModuleType], tmp_path: Path) -> None:
     data = module("tensor_data")
     numbers = data.changed(data.synthetic("f16", 10_000))
-    numbers.save(tmp_path)
-    assert data.Numbers.load(tmp_path) == numbers
+    subject = numbers.subject(tmp_path)
+    assert (subject.name, subject.dtype, subject.told) == ("f16 delta", "F16", True)
+    assert subject.path.read_bytes() == numbers.data
+    assert subject.base is not None
+    assert subject.base.read_bytes() == numbers.base
+    assert subject.sha256 == hashlib.sha256(numbers.data).hexdigest()
+    plain = data.Numbers("x", "F32", b"abc", file=True).subject(tmp_path)
+    assert (plain.base, plain.told) == (None, False)
 
 
-def tensors(*arguments: str | Path, packages: Path | None = None) -> tuple[str, str]:
-    """Run the benchmark, with other packages before those installed; output and errors."""
-    run = subprocess.run(
-        [sys.executable, BENCHMARKS / "tensors.py", *arguments],
+def script(
+    name: str, *arguments: str | Path, packages: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run one, with other packages before those installed."""
+    paths = (str(packages or ""), os.environ.get("PYTHONPATH", ""))
+    return subprocess.run(
+        [sys.executable, BENCHMARKS / name, *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(packages or "")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         check=False,
     )
-    assert run.returncode == 0, run.stderr
-    return run.stdout, run.stderr
 
 
 PCODEC = """
@@ -333,38 +377,48 @@ class standalone:
     [
         ("return blob[::-1]", "came back different"),
         ("return blob[:-1]", "came back different"),
-        ("raise ValueError('not today')", "not today"),
-        ("import os; os._exit(3)", "its process ended with 3"),
         ("print('chatter'); return blob", ""),
     ],
 )
-def test_a_peer_that_fails_is_left_out(decompress: str, problem: str, tmp_path: Path) -> None:
+def test_a_peer_that_fails_is_named(decompress: str, problem: str, tmp_path: Path) -> None:
     (tmp_path / "pcodec.py").write_text(PCODEC + f"        {decompress}\n")
     (tmp_path / "pcodec-9.dist-info").mkdir()
     (tmp_path / "pcodec-9.dist-info" / "METADATA").write_text("Name: pcodec\nVersion: 9\n")
-    name = tmp_path / "record"
-    options = ["--only", "bf16", "--size", "4K", "--rounds", "1", "-m", "store", "--save", name]
-    _, said = tensors(*options, "--peers", "zstd-1", "pcodec", packages=tmp_path)
-    assert f"bf16, pcodec: {problem}" in said or not problem
-    methods = json.loads(name.with_suffix(".json").read_text())["entries"][0]["methods"]
-    store, zstd, peer = methods
-    assert store["size"] > 4000 > zstd["size"]
-    assert (peer["problem"] == problem) if problem else (peer["size"] == 4000)
+    name = tmp_path / "record.json"
+    options = ["--only", "bf16", "--size", "4K", "--rounds", "1", "-m", "store", "--resume", name]
+    run = script("tensors.py", *options, "--peers", "zstandard", "pcodec", packages=tmp_path)
+    assert run.returncode == 0, run.stderr
+    found = {row.method: row for row in records.load(name).rows}
+    assert (found["nncomp store"].size or 0) > 4000 > (found["zstandard 3"].size or 0)
+    if problem:
+        assert f"bf16, pcodec: {problem}" in run.stderr
+        assert problem in (found["pcodec"].error or "")
+        assert cells(run.stdout)[1][-1] == "failed"
+    else:
+        assert found["pcodec"].size == 4000
 
 
 def test_tensors_go_from_the_contestants_to_the_record_to_the_table(tmp_path: Path) -> None:
-    name = tmp_path / "record"
-    options = ["--only", "bool", "f32-*", "--size", "40K", "--rounds", "1"]
-    printed, _ = tensors(*options, "-m", "zstd", "--peers", "zstd-1", "lz4", "--save", name)
+    name = tmp_path / "record.json"
+    options = ["--only", "bool", "f32-*", "--size", "40K", "--rounds", "1", "-m", "zstd"]
+    options += ["--peers", "zstandard 1", "lz4", "--resume", str(name)]
+    first = script("tensors.py", *options)
+    assert first.returncode == 0, first.stderr
 
-    record = json.loads(name.with_suffix(".json").read_text())
-    assert [entry["data"] for entry in record["entries"]] == ["bool", "f32-bf16", "f32-f16"]
-    for entry in record["entries"]:
-        ours, zstd, lz4 = entry["methods"]
-        assert entry["bytes"] == 40_000
-        assert 0 < entry["order0"] < min(ours["size"], zstd["size"])
-        assert min(ours["size"], zstd["size"], lz4["size"]) > 0
-    assert record["environment"]["OMP_NUM_THREADS"] == "1"
-    table, _ = tensors("--table", name.with_suffix(".json"))
-    assert table == printed
-    assert table.startswith("| data | bytes | order-0 % | `nncomp zstd` % |")
+    record = records.load(name)
+    assert [each.name for each in record.inputs] == ["bool", "f32-bf16", "f32-f16"]
+    for each in record.inputs:
+        sizes = {row.method: row.size or 0 for row in record.rows if row.file == each.name}
+        assert list(sizes) == ["memcpy", "nncomp zstd", "zstandard 1", "lz4"]
+        assert each.size == 40_000
+        assert 0 < record.extras["order0"][each.name] < sizes["nncomp zstd"]
+    assert record.environment["NNCOMP_COMPILED"] == "1"
+    again = script("tensors.py", *options)
+    assert again.stdout == first.stdout
+    assert "40,000 bytes" not in again.stderr  # nothing left to do
+    table = script("tensors.py", "--table", name)
+    assert table.stdout == first.stdout
+    assert table.stdout.startswith("| data | bytes | order-0 % | `nncomp zstd` % |")
+    other = script("tensors.py", *options, "--rounds", "2")
+    assert other.returncode == 1
+    assert "was begun by" in other.stderr

@@ -131,6 +131,39 @@ def test_a_program_is_measured_as_a_whole(
     assert row.compress.memory is not None
 
 
+def test_an_archiver_writes_its_files_itself(
+    text: Subject, program: Callable[[str, str], None]
+) -> None:
+    copy = "import sys, shutil; data = open(sys.argv[1], 'rb').read()"
+    program(
+        "zpaq",
+        'case "$1" in\n'
+        f"add) \"{sys.executable}\" -c \"{copy}; open(sys.argv[2], 'wb').write(b'archive' + data)\""
+        ' "$3" "$2";;\n'
+        f'extract) "{sys.executable}" -c "{copy}; open(sys.argv[2], \'wb\').write(data[7:])"'
+        ' "$2" "$5";;\n'
+        "*) echo; echo zpaq v9.87 of this test; exit 1;;\nesac",
+    )
+    row = run(text, "zpaq")["zpaq -m5"]
+    assert row.error is None
+    assert row.size == len(TEXT) + 7
+    assert contestants.versions_of(contestants.peers(["zpaq"])[0]) == {"zpaq": "9.87"}
+
+
+def test_programs_that_are_here(text: Subject, tmp_path: Path) -> None:
+    """The real ones; small settings, where large ones take long."""
+    asked = ("zstd", "bzip3", "7z", "xz", "brotli -q 5", "zpaq -m1")
+    here, _ = contestants.peers(asked)
+    if not here:
+        pytest.skip(f"none of these is on this machine: {', '.join(asked)}")
+    empty = tmp_path / "empty"
+    empty.touch()
+    record = measure([text, Subject.of(empty, "empty")], here, ONE)
+    assert [(row.method, row.error) for row in record.rows if not row.verified] == []
+    for row in record.rows:
+        assert row.kind == "memcpy" or 0 < (row.size or 0) < 2000
+
+
 def test_a_base_goes_both_ways(tmp_path: Path) -> None:
     noise = synthetic.files()["random.bin"]
     base, path = tmp_path / "base", tmp_path / "file"
