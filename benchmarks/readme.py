@@ -101,11 +101,11 @@ _CLASSICS = ("zpaq", "xz", "7z", "bzip3", "brotli", "zstd")
 _LIKE_MEASURED = ("--size", "128M", "--only", "bf16", "f16", "f32", "f32-bf16")
 
 MEASUREMENTS: dict[str, Files | Tensors] = {
-    "general": Files(_large_and_corpus, ("mix", "mix -9", "mix -3", "mix -1", "zstd", "lz4")),
+    "general": Files(_large_and_corpus, ("mix", "mix -3", "mix -1", "zipnn", "zstd", "lz4")),
     "sep-enwik6": Files(_matching("enwik/enwik6"), ("sep", "mix"), _CLASSICS),
     "calgary-canterbury": Files(
         _matching("calgary/*", "canterbury/*"),
-        ("mix", "mix -9", "mix -1", "sep -1", "zstd", "zipnn", "lz4"),
+        ("mix", "mix -9", "mix -3", "mix -1", "zstd -9", "zstd", "zipnn", "lz4"),
     ),
     "tensors": Tensors(("--size", "128M", "--peers", "zipnn")),
     "tensors-peers": Tensors((*_LIKE_MEASURED, "f8_e4m3", "i8", "--rounds", "3")),

@@ -121,7 +121,7 @@ def _methods(record: Record, main: Record, beside: Record | None) -> str:
     rows = []
     for row in there:
         cells = [f"`{row.method}`", _count(row), f"{row.ratio:.3f}" if row.ratio else "-"]
-        cells += [_above(row.size, strongest)] if reference else []
+        cells += [_above(row.size, strongest if row.kind != "memcpy" else None)] * bool(reference)
         cells += [_count(others.get(row.method))] if beside else []
         rows.append([*cells, *_speeds(row), *([_memory(row)] * with_memory)])
     note = "Memory: resident at most, of the process that works, in either way. " * with_memory

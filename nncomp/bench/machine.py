@@ -94,8 +94,17 @@ def _gpu() -> str | None:
 def _commit() -> str:
     """Of the checkout that this package runs from; empty for an installed one."""
     root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return ""
-    git = ["git", "-C", str(root)]
-    changed = first_line([*git, "status", "--porcelain", "--", "nncomp"])  # no record, no document
-    return first_line([*git, "describe", "--always"]) + ("-dirty" if changed else "")
+    commit = _git(root, "describe", "--always") if (root / ".git").exists() else ""
+    changed = commit and _git(root, "status", "--porcelain", "--", "nncomp")
+    return f"{commit}-dirty" if changed else commit  # records and documents do not count
+
+
+def _git(root: Path, *words: str) -> str:
+    """What it prints; nothing where it fails."""
+    command = ["git", "-C", str(root), *words]
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(  # noqa: S603 - of the checkout itself
+            command, capture_output=True, check=True, timeout=20, stdin=subprocess.DEVNULL
+        )
+        return done.stdout.decode(errors="replace").strip()
+    return ""
