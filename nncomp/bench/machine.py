@@ -92,11 +92,16 @@ def _gpu() -> str | None:
 
 
 def _commit() -> str:
-    """Of the checkout that this package runs from; empty for an installed one."""
+    """The last one that changed the package in the checkout that it runs from.
+
+    Records and documents, which measuring writes, make no difference. Empty for an installed
+    package.
+    """
     root = Path(__file__).resolve().parents[2]
-    commit = _git(root, "describe", "--always") if (root / ".git").exists() else ""
-    changed = commit and _git(root, "status", "--porcelain", "--", "nncomp")
-    return f"{commit}-dirty" if changed else commit  # records and documents do not count
+    package = ("--", "nncomp")
+    commit = _git(root, "log", "-1", "--format=%h", *package) if (root / ".git").exists() else ""
+    changed = commit and _git(root, "status", "--porcelain", *package)
+    return f"{commit}-dirty" if changed else commit
 
 
 def _git(root: Path, *words: str) -> str:

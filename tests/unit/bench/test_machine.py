@@ -38,9 +38,12 @@ def test_a_change_of_the_package_makes_it_dirty(checkout: Path) -> None:
     who = ("-c", "user.name=n", "-c", "user.email=e")
     for words in (("init", "-q"), ("add", "."), (*who, "commit", "-q", "-m", "first")):
         subprocess.run([git, "-C", checkout, *words], check=True)
-    (checkout / "README.md").write_text("new")
     commit = machine.versions()["commit"]
     assert len(commit) >= 7
     assert "dirty" not in commit
+    (checkout / "README.md").write_text("new")
+    assert machine.versions()["commit"] == commit
+    subprocess.run([git, "-C", checkout, *who, "commit", "-q", "-a", "-m", "second"], check=True)
+    assert machine.versions()["commit"] == commit
     (checkout / "nncomp/bench/machine.py").write_text("new")
     assert machine.versions()["commit"] == f"{commit}-dirty"
