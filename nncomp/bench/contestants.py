@@ -70,7 +70,7 @@ def methods(texts: Iterable[str]) -> list[Contestant]:
         # Some peers are called as methods of ours that are built on them.
         name = f"nncomp {method}" if level is None else f"nncomp {method} -{level}"
         chosen.append(Contestant(name, "own", method, level))
-    return chosen
+    return list(dict.fromkeys(chosen))
 
 
 def peers(texts: Sequence[str]) -> tuple[list[Contestant], dict[str, str]]:
@@ -101,7 +101,7 @@ def peers(texts: Sequence[str]) -> tuple[list[Contestant], dict[str, str]]:
                 missing[name] = f"apt install {PROGRAMS[name].package}"
         else:
             raise UsageError(f"no peer is called {name!r}. Peers: {', '.join(PEERS)}")
-    return chosen, missing
+    return list(dict.fromkeys(chosen)), missing
 
 
 def _setting(name: str, options: str) -> str:

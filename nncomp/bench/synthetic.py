@@ -39,11 +39,9 @@ def files(seed: int = SEED) -> dict[str, bytes]:
     """Contents by name."""
     makers: dict[str, Callable[[random.Random], bytes]] = {
         "text.txt": _text,
-        "server.log": _log,
         "table.csv": _table,
         "weights.safetensors": _weights,
         "picture.ppm": _picture,
-        "random.bin": _noise,
     }
     return {
         name: make(random.Random(f"{seed} {name}"))  # noqa: S311 - data, no secrets
@@ -85,23 +83,6 @@ def _text(source: random.Random) -> bytes:
         text.append(" ".join(sentence).capitalize() + ("." if source.random() < 0.8 else "!"))
         size += len(text[-1]) + 1
     return "\n".join(text).encode()
-
-
-def _log(source: random.Random) -> bytes:
-    """Requests with their time, address, path, status and size."""
-    paths = [f"/{kind}/{number:03d}" for kind in ("item", "user", "image") for number in range(40)]
-    lines: list[str] = []
-    second, size = 0, 0
-    while size < _SIZE:
-        second += _skewed(source, 20)
-        clock = f"{second // 3600 % 24:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
-        status = (200, 304, 404, 500)[_skewed(source, 4)]
-        lines.append(
-            f"2026-01-05 {clock} 10.0.{_skewed(source, 8)}.{_skewed(source, 64)} "
-            f"GET {paths[_skewed(source, len(paths))]} {status} {200 + _skewed(source, 9000)}"
-        )
-        size += len(lines[-1]) + 1
-    return "\n".join(lines).encode()
 
 
 def _table(source: random.Random) -> bytes:
@@ -149,8 +130,3 @@ def _picture(source: random.Random) -> bytes:
             colours = (2 * x + noise, 40 + y + 60 * inside + noise, 200 - x - y // 2 + noise)
             pixels += bytes(min(255, max(0, colour)) for colour in colours)
     return b"P6\n%d %d\n255\n" % (width, height) + bytes(pixels)
-
-
-def _noise(source: random.Random) -> bytes:
-    """Nothing can be done about it."""
-    return bytes(_below(source, 256) for _ in range(8_000))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ __all__ = ["bench"]
 _METHODS = ("lz4", "zstd", "zipnn", "mix -1", "mix")
 _FIRST_LOOK = (*_METHODS, "sep -1")  # 15 KB/s, which only small files are for
 
+
+_FIRST_LOOK_SECONDS = 45.0  # a busy machine needs more, and some rows will say so
 
 # --- what the options say ------------------------------------------------------------
 
@@ -58,6 +60,8 @@ class Choice:
         from nncomp.bench.measure import measure
 
         small = not self.files and self.corpus is None
+        if small and plan.seconds is None:
+            plan = replace(plan, seconds=_FIRST_LOOK_SECONDS)
         chosen = contestants.methods(self.methods or (_FIRST_LOOK if small else _METHODS))
         others, missing = ([], {}) if self.peers == ("none",) else contestants.peers(self.peers)
         for name, install in missing.items():
@@ -261,7 +265,8 @@ def _plan_options(command: Command) -> Command:
             *("--time", "seconds"),
             type=click.FloatRange(0.1),
             metavar="SECONDS",
-            help="Be done by then; what has not ended is stopped, and the table says so.",
+            help="Bound on the measuring; what has not ended by then is stopped, and said to be. "
+            "Default: 45 without files, else none.",
         ),
         click.option("--seed", type=click.IntRange(1), help="Of the built-in files."),
         click.option(

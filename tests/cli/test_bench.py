@@ -55,7 +55,7 @@ def test_formats_say_the_same(invoke: Invoke, record: Path) -> None:
 def test_without_files_there_are_some(invoke: Invoke) -> None:
     arguments = ("-m", "zstd", *QUICK, "--format", "json")
     found = json.loads(invoke("bench", *arguments).stdout)
-    assert len(found["inputs"]) == len(found["rows"]) / 2 > 4
+    assert len(found["inputs"]) == len(found["rows"]) / 2 == 4
     named = json.loads(invoke("bench", "--corpus", "tiny", *arguments).stdout)
     assert named["inputs"] == found["inputs"]
     other = json.loads(invoke("bench", "--seed", 2, *arguments).stdout)

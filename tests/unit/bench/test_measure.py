@@ -165,7 +165,7 @@ def test_programs_that_are_here(text: Subject, tmp_path: Path) -> None:
 
 
 def test_a_base_goes_both_ways(tmp_path: Path) -> None:
-    noise = synthetic.files()["random.bin"]
+    noise = synthetic.files()["weights.safetensors"][-8000:]
     base, path = tmp_path / "base", tmp_path / "file"
     base.write_bytes(noise)
     path.write_bytes(bytes(20) + noise[20:])
