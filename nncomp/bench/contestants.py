@@ -24,7 +24,7 @@ PEERS = (*LIBRARIES, *PROGRAMS)
 """Names of all peers that are known, whether they are here or not."""
 
 _SLOW = ("zpaq", "sep")
-"""Take their turns last, where time is bounded, whatever they are told."""
+"""Are known to take longer than all others."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,11 @@ class Contestant:
     level: int | None = None
 
     @property
-    def slow(self) -> bool:
-        """Whether it is known to take longer than all others."""
-        return self.text.startswith(_SLOW)
+    def urgency(self) -> int:
+        """Who has a turn first, the least of all: time may be bounded, and run out."""
+        if self.text.startswith(_SLOW):
+            return 3
+        return {"memcpy": 0, "own": 1}.get(self.kind, 2)
 
 
 MEMCPY = Contestant("memcpy", "memcpy")

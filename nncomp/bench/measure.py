@@ -183,11 +183,11 @@ def _file(
     clock: _Clock,
     tell: Callable[[str], None],
 ) -> list[Row]:
-    """Rows in the order of the contestants; the slow ones take their turns last."""
+    """Rows in the order of the contestants; ours have their turns first, slow ones last."""
     clock.next_file(subject.size)
     with ExitStack() as stack:
         entries = [stack.enter_context(_Entry(each, subject, plan)) for each in contestants]
-        order = sorted(entries, key=lambda entry: entry.contestant.slow)
+        order = sorted(entries, key=lambda entry: entry.contestant.urgency)
         for number in range(plan.rounds):
             for place, entry in enumerate(order):
                 if number and not (entry.alive and clock.again(entry.seconds)):
