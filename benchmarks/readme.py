@@ -101,7 +101,7 @@ _CLASSICS = ("zpaq", "xz", "7z", "bzip3", "brotli", "zstd")
 _LIKE_MEASURED = ("--size", "128M", "--only", "bf16", "f16", "f32", "f32-bf16")
 
 MEASUREMENTS: dict[str, Files | Tensors] = {
-    "general": Files(_large_and_corpus, ("mix", "mix -3", "mix -1", "zipnn", "zstd", "lz4")),
+    "general": Files(_large_and_corpus, ("mix", "mix -1"), _CLASSICS),
     "sep-enwik6": Files(_matching("enwik/enwik6"), ("sep", "mix"), _CLASSICS),
     "calgary-canterbury": Files(
         _matching("calgary/*", "canterbury/*"),

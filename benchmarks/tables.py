@@ -79,8 +79,9 @@ def _count(row: Row | None) -> str:
 
 
 def _speeds(row: Row) -> list[str]:
-    """MB/s of each way, by the clock."""
-    return [figure_text(row.speed(way)) for way in WAYS]
+    """Millions of bytes in a second of processors, each way: other work slows a clock more."""
+    used = [runs.cpu_seconds if (runs := row.runs(way)) else 0.0 for way in WAYS]
+    return [figure_text(row.raw_size / 1e6 / each if each else None) for each in used]
 
 
 def _memory(row: Row) -> str:
@@ -117,14 +118,15 @@ def _methods(record: Record, main: Record, beside: Record | None) -> str:
     headings = ["method", several if len(main.inputs) > 1 else main.inputs[0].name, "ratio"]
     headings += [f"to `{reference}`"] if reference else []
     headings += [f"{len(beside.inputs)} of Canterbury"] if beside else []
-    headings += [f"{way}, MB/s" for way in WAYS] + ["memory"] * with_memory
+    headings += [f"{way}, MB/cpu s" for way in WAYS] + ["memory"] * with_memory
     rows = []
     for row in there:
         cells = [f"`{row.method}`", _count(row), f"{row.ratio:.3f}" if row.ratio else "-"]
         cells += [_above(row.size, strongest if row.kind != "memcpy" else None)] * bool(reference)
         cells += [_count(others.get(row.method))] if beside else []
         rows.append([*cells, *_speeds(row), *([_memory(row)] * with_memory)])
-    note = "Memory: resident at most, of the process that works, in either way. " * with_memory
+    note = "MB/cpu s: millions of bytes of the original in a second of processors. "
+    note += "Memory: resident at most, of the process that works, in either way. " * with_memory
     return f"{markdown_table(headings, rows)}{_failures(found)}\n\n{note}{place(record)}"
 
 

@@ -165,11 +165,12 @@ class Gate:
 
         if baseline is None and conditions:
             raise UsageError("--fail-if compares with an earlier record: --baseline says which")
-        return cls(
-            None if baseline is None else records.load(Path(baseline)),
-            tuple(map(comparing.parse_condition, conditions)),
-            reference,
-        )
+        parsed = tuple(map(comparing.parse_condition, conditions))
+        if baseline is None:
+            return cls(None, parsed, reference)
+        earlier = records.load(Path(baseline))
+        comparing.check(earlier, parsed, reference)
+        return cls(earlier, parsed, reference)
 
     def check(self, record: Record) -> int:
         """How many comparisons broke a condition; all of them are printed."""
