@@ -20,12 +20,14 @@ if TYPE_CHECKING:
         inspect,
         open,  # noqa: A004 - named as in gzip, lzma and zstandard
     )
+    from nncomp.api.explanation import Explanation, explain
     from nncomp.errors import NncompError
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "ArchiveInfo",
+    "Explanation",
     "NncompError",
     "Result",
     "__version__",
@@ -33,16 +35,24 @@ __all__ = [
     "compress_stream",
     "decompress",
     "decompress_stream",
+    "explain",
     "inspect",
     "open",
 ]
 
 
+_HOMES = {
+    "Explanation": "nncomp.api.explanation",
+    "NncompError": "nncomp.errors",
+    "explain": "nncomp.api.explanation",
+}
+"""Where names are that `nncomp.api` has not, since they load what others need not wait for."""
+
+
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "nncomp.errors" if name == "NncompError" else "nncomp.api"
-    value: object = getattr(import_module(home), name)
+    value: object = getattr(import_module(_HOMES.get(name, "nncomp.api")), name)
     globals()[name] = value
     return value
 

@@ -6,7 +6,7 @@ import io
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeVar
 
 import xxhash
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from nncomp.container.writer import Sink
 
     Room: TypeAlias = Callable[[int], memoryview | None]
+
+_D = TypeVar("_D", bound="Decoder")
 
 __all__ = ["Decoder", "decode_member", "decompress", "decompress_stream"]
 
@@ -195,7 +197,7 @@ class Decoder:
     largest: int
 
     @classmethod
-    def prepare(cls, header: Header, context: Context | None) -> Decoder:
+    def prepare(cls: type[_D], header: Header, context: Context | None) -> _D:
         """Check everything that the header asks for, before work starts.
 
         Raises:
@@ -225,7 +227,7 @@ class Decoder:
                 that of the record.
         """
         feed = _Feed(records, room)
-        decoded = iter(self.codec.decode(feed, self.params, self.context))
+        decoded = iter(self.decoded(feed))
         while (raw := self._next(decoded, feed)) is not None:
             if not feed.waiting:
                 raise CorruptError("the codec gives more than there are records")
@@ -240,6 +242,10 @@ class Decoder:
             yield raw
         if feed.waiting or next(feed, None) is not None:
             raise CorruptError("the codec ends before the records do")
+
+    def decoded(self, blocks: Iterable[Block]) -> Iterator[Buffer]:
+        """What the codec makes of blocks, not verified yet."""
+        return self.codec.decode(blocks, self.params, self.context)
 
     def _next(self, decoded: Iterator[Buffer], feed: _Feed) -> Buffer | None:
         """The next buffer; what the codec raises becomes an error at the record."""

@@ -11,9 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, TypeAlias, runtime_checkable
 
 from nncomp.errors import MethodError
+
+if TYPE_CHECKING:
+    from nncomp.codecs.account import Account
 
 __all__ = [
     "Base",
@@ -21,6 +24,7 @@ __all__ = [
     "Buffer",
     "Codec",
     "Context",
+    "Explains",
     "Param",
     "Params",
     "Value",
@@ -237,6 +241,24 @@ class Codec(Protocol):
 
     def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
         """Decode blocks in order, one buffer of `raw_size` bytes for each.
+
+        Raises:
+            CorruptError: The payload contradicts itself.
+        """
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A codec that can say where the bits of its payloads went; none has to.
+
+    Of one that cannot, all that is known is what each record takes.
+    """
+
+    def account(
+        self, blocks: Iterable[Block], params: Params, context: Context
+    ) -> Iterator[Account]:
+        """As `Codec.decode`, and with the content of each block what its bits went to.
 
         Raises:
             CorruptError: The payload contradicts itself.

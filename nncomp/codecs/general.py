@@ -20,8 +20,9 @@ import lz4.block
 import snappy
 import zstandard
 
+from nncomp.codecs.account import Account, Stretch, account_of_stored
 from nncomp.codecs.base import Block, Param, rechunk
-from nncomp.codecs.frames import pack_frame, unpack_frame
+from nncomp.codecs.frames import frame_blocks, pack_frame, unpack_frame
 from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.errors import CorruptError, MethodError
 
@@ -199,6 +200,23 @@ class _Zstd(_GeneralCodec):
 
     def decode_payload(self, payload: Buffer, raw_size: int) -> bytes:
         return unpack_frame(payload, raw_size)
+
+    def account(
+        self, blocks: Iterable[Block], params: Params, context: Context
+    ) -> Iterator[Account]:
+        """What each block of a frame takes."""
+        threads = threads_within(context, self.memory(params))
+        for account in map_in_order(self._account_one, blocks, threads):
+            context.progress(len(account.raw))
+            yield account
+
+    def _account_one(self, block: Block) -> Account:
+        if block.payload is None:
+            return account_of_stored(block)
+        raw = self._decode_one(block)
+        sizes = frame_blocks(block.payload, block.raw_size)
+        stretches = [Stretch(size, {"blocks of Zstandard": 8.0 * coded}) for size, coded in sizes]
+        return Account(raw, stretches, "block")
 
 
 def _library_params(params: Params, *, search_long: bool) -> zstandard.ZstdCompressionParameters:

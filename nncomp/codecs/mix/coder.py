@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nncomp.codecs.mix.layout import KINDS, LEAN, Layout, arranged, restored
 from nncomp.codecs.mix.lean import code_lean, lean
 from nncomp.codecs.mix.network import note_network
+from nncomp.codecs.mix.past import AT
 from nncomp.codecs.mix.predictor import (
     LANE,
     Predictor,
@@ -19,6 +20,7 @@ from nncomp.codecs.mix.predictor import (
     predictor,
     update,
 )
+from nncomp.codecs.mix.tally import Stream, Tally, new_tally, note_cost, note_mixed
 from nncomp.coding.binary_coder import (
     AHEAD,
     ROOM,
@@ -63,8 +65,21 @@ def encode_block(raw: Array, layout: Layout, table: int, contexts: int) -> bytes
     return layout.pack() + coded[:size].tobytes()
 
 
-def decode_block(coded: Array, size: int, layout: Layout, table: int, contexts: int) -> Array:
+def decode_block(
+    coded: Array,
+    size: int,
+    layout: Layout,
+    table: int,
+    contexts: int,
+    streams: list[Stream] | None = None,
+    picture: bool = False,
+) -> Array:
     """The bytes of a block, uint8[size], from its payload without the layout.
+
+    Args:
+        coded, size, layout, table, contexts: As for `encode_block`.
+        streams: Gets what its bits went to, if somebody wants to know.
+        picture: Whether rows of the layout are rows of a picture.
 
     Raises:
         CorruptError: The payload is longer or shorter than its bytes need.
@@ -73,12 +88,15 @@ def decode_block(coded: Array, size: int, layout: Layout, table: int, contexts: 
     # A copy, since a kernel for memory that must not be written would be another one.
     state, coded = coder_state(), coded.copy()
     start_reading(state, coded)
-    used = _code(raw, coded, state, layout, table, contexts, True)
+    tally = None if streams is None else new_tally(layout, size, contexts, picture=picture)
+    used = _code(raw, coded, state, layout, table, contexts, True, tally)
     if not AHEAD - 1 <= used - len(coded) <= AHEAD:
         raise CorruptError(
             f"the coded data have {len(coded)} bytes where their content takes "
             f"about {used - AHEAD}. The file is damaged: take another copy"
         )
+    if streams is not None and tally is not None:
+        streams.append(Stream.of(tally, layout, len(coded), size, contexts))
     return restored(raw, layout)
 
 
@@ -90,19 +108,26 @@ def _code(
     table: int,
     contexts: int,
     decoding: bool,
+    tally: Tally | None = None,
 ) -> int:
     """`code_bytes` or `code_lean`, with a new predictor."""
     if layout.kind == LEAN:
-        used: int = code_lean(lean(len(raw), table), raw, coded, state, decoding)
+        used: int = code_lean(lean(len(raw), table), raw, coded, state, decoding, tally)
     else:
         model = predictor(layout, len(raw), table, min(contexts, KINDS[layout.kind]))
-        used = code_bytes(model, NO_NETWORK, raw, coded, state, decoding)
+        used = code_bytes(model, NO_NETWORK, raw, coded, state, decoding, tally)
     return used
 
 
 @bare_kernel
 def code_bytes(
-    m: Predictor, rows: Array, raw: Array, coded: Array, state: Array, decoding: bool
+    m: Predictor,
+    rows: Array,
+    raw: Array,
+    coded: Array,
+    state: Array,
+    decoding: bool,
+    tally: Tally | None,
 ) -> Any:
     """Code `raw` into `coded`, or the other way round, lane after lane, from lane `LANE` on.
 
@@ -113,6 +138,7 @@ def code_bytes(
         coded: uint8, with 40 bytes of room for each byte, or -1 may come back.
         state: Of the binary coder.
         decoding: Which way.
+        tally: Counts costs and contributions; None compiles to a kernel without a trace of it.
 
     Returns:
         Bytes written, or read; -1 if encoding finds no room in `coded`.
@@ -133,6 +159,9 @@ def code_bytes(
             else:
                 bit = byte >> 7 - k & 1
                 encode_bit(state, coded, bit, p)
+            if tally is not None:
+                note_cost(tally, m.pasts[m.now[LANE]][AT], bit, p)
+                note_mixed(tally, m.mixer, bit)
             update(m, bit)
         end_byte(m)
         raw[at] = byte

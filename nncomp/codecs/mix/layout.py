@@ -23,6 +23,7 @@ __all__ = [
     "KINDS",
     "LEAN",
     "LETTERS",
+    "NAMES",
     "NUMBERS",
     "RECORDS",
     "TEXT",
@@ -36,9 +37,84 @@ Array = NDArray[Any]
 
 TEXT, RECORDS, NUMBERS, LEAN, LETTERS, FILES = range(6)
 
-KINDS = {TEXT: 18, RECORDS: 24, NUMBERS: 14, LEAN: 5, LETTERS: 13}
+NAMES = {
+    TEXT: (
+        "order 1",
+        "order 2",
+        "order 3",
+        "order 4",
+        "word",
+        "word, word before",
+        "classes of 10 bytes",
+        "column, byte above",
+        "order 6",
+        "what followed this byte",
+        "bytes 2 and 3 back",
+        "bracket, line start, order 2",
+        "word, line start",
+        "order 3, the upper halves",
+        "word, second word before",
+        "column, order 1",
+        "word, tag",
+        "classes of 16 bytes",
+    ),
+    RECORDS: (
+        "place in the element",
+        "order 1",
+        "order 2",
+        "order 3",
+        "order 4",
+        "order 6",
+        "word",
+        "byte 2 back",
+        "bytes 2 and 3 back",
+        "1 and 2 elements back",
+        "what followed this byte",
+        "what followed these 2 bytes",
+        "row above, column",
+        "row above, order 1",
+        "2 rows above",
+        "row above: 3 bytes, order 1",
+        "rows above: 4 bytes, order 2",
+        "2 elements back, this one so far",
+        "1 element back, this one so far",
+        "this element so far",
+        "1 element back, order 1",
+        "column, order 1",
+        "left + above - corner",
+        "row above, 1 element back, order 1",
+    ),
+    NUMBERS: (
+        "prediction, roughness",
+        "left, above",
+        "order 3",
+        "left",
+        "above, corner",
+        "above, column",
+        "fixed rule",
+        "order 2",
+        "other plane, prediction",
+        "above",
+        "prediction, fixed rule",
+        "left + upper right - above",
+        "fixed rule, roughness",
+        "line through 2 above",
+    ),
+    LEAN: ("order 1", "order 2", "order 3", "word", "order 5"),
+    LETTERS: tuple(f"{n} letters" for n in (2, 3, 4, 6, 8, 11, 12, 14, 16, 18, 20, 24, 9)),
+}
+"""What the contexts of a kind know, by their numbers."""
+
+KINDS = {kind: len(names) for kind, names in NAMES.items()}
 """How many contexts a kind has."""
 
+_TITLES = {
+    TEXT: "text",
+    RECORDS: "records, element {1}, row {2} bytes",
+    NUMBERS: "numbers of {sample} bits, row {2} bytes",
+    LEAN: "bytes, lean",
+    LETTERS: "letters of 2 bits",
+}
 _NONE = struct.Struct("<")
 _FIELDS = {
     TEXT: _NONE,
@@ -47,7 +123,7 @@ _FIELDS = {
     LEAN: _NONE,
     LETTERS: _NONE,
 }
-_NAMES = ("element", "row", "plane")
+_FIELD_NAMES = ("element", "row", "plane")
 _REVERSED, _MACHINE, _NARROW = 0x80, 0x40, 0x20
 _ELEMENT_MAX = 8
 
@@ -79,6 +155,12 @@ class Layout(NamedTuple):
         wide = self.kind == NUMBERS and self.element % 2 == 0 and not self.narrow
         return 2 if wide else 1
 
+    @property
+    def title(self) -> str:
+        """For people."""
+        text = _TITLES[self.kind].format(*self, sample=8 * self.sample)
+        return text + ", x86 code" * self.machine
+
     def pack(self) -> bytes:
         """The beginning of a payload."""
         fields = _FIELDS[self.kind]
@@ -98,7 +180,7 @@ def read_layout(payload: memoryview) -> tuple[Layout, memoryview]:
         raise CorruptError("a payload begins with no layout. The file is damaged")
     fields = _FIELDS[kind]
     told = fields.unpack_from(payload, 1)
-    layout = Layout(kind)._replace(**dict(zip(_NAMES, told, strict=False)))
+    layout = Layout(kind)._replace(**dict(zip(_FIELD_NAMES, told, strict=False)))
     flags = payload[0]
     layout = layout._replace(
         reverse=flags & _REVERSED > 0, machine=flags & _MACHINE > 0, narrow=flags & _NARROW > 0

@@ -18,6 +18,7 @@ from nncomp.codecs.mix import history
 from nncomp.codecs.mix.maps import ask_refine, refine, refine_learn, refinements
 from nncomp.codecs.mix.slots import HISTORIES, LINE, ask_line, find, hashed
 from nncomp.codecs.mix.tables import OUTER, squash_table, stretch_table
+from nncomp.codecs.mix.tally import Tally, note_cost, note_weighed
 from nncomp.coding.binary_coder import ROOM, decode_bit, encode_bit
 from nncomp.coding.jit import bare_inline as inline
 from nncomp.coding.jit import bare_kernel
@@ -232,7 +233,9 @@ def _end_byte(m: Lean) -> int:
 
 
 @bare_kernel
-def code_lean(m: Lean, raw: Array, coded: Array, state: Array, decoding: bool) -> Any:
+def code_lean(
+    m: Lean, raw: Array, coded: Array, state: Array, decoding: bool, tally: Tally | None
+) -> Any:
     """As `coder.code_bytes`, with the lean predictor."""
     for at in range(raw.shape[0]):
         if not decoding and state[2] + ROOM > coded.shape[0]:
@@ -246,6 +249,9 @@ def code_lean(m: Lean, raw: Array, coded: Array, state: Array, decoding: bool) -
             else:
                 bit = byte >> 7 - k & 1
                 encode_bit(state, coded, bit, p)
+            if tally is not None:
+                note_cost(tally, m.now[_AT], bit, p)
+                note_weighed(tally, m.inputs, m.weights[m.now[_ROW]], bit)
             m.now[_BIT] = bit
             m.now[_PARTIAL] = m.now[_PARTIAL] << 1 | bit
             m.now[_DONE] += 1

@@ -8,19 +8,21 @@ without the others; see FORMAT.md.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from nncomp.codecs.account import Account, account_of_stored
 from nncomp.codecs.base import Block, Param, rechunk
 from nncomp.codecs.parallel import map_in_order, threads_within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nncomp.codecs.base import Buffer, Context, Params
 
 __all__ = ["CONTEXTS", "MIX", "TABLE_MIN", "memory_of", "settle_memory", "sizes_of"]
 
 _MIB = 1 << 20
+_T = TypeVar("_T")
 CONTEXTS = 24
 _LINE_BYTES = 64
 TABLE_MIN = 1 << 18
@@ -104,7 +106,6 @@ class _Mix:
     def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
         """One buffer for each block."""
         from nncomp.codecs.mix.payload import decode_payload
-        from nncomp.coding.jit import announced
 
         sizes = *sizes_of(params), int(params["block"])
 
@@ -113,11 +114,41 @@ class _Mix:
                 return block.raw if block.raw is not None else b""
             return decode_payload(memoryview(block.payload), block.raw_size, *sizes)
 
+        return self._each(decode_one, blocks, params, context)
+
+    def account(
+        self, blocks: Iterable[Block], params: Params, context: Context
+    ) -> Iterator[Account]:
+        """What each byte of each block costs, and which inputs foretold it."""
+        from nncomp.codecs.mix.account import account_payload
+
+        sizes = *sizes_of(params), int(params["block"])
+
+        def account_one(block: Block) -> Account:
+            if block.payload is None:
+                return account_of_stored(block)
+            return account_payload(memoryview(block.payload), block.raw_size, *sizes)
+
+        return self._each(account_one, blocks, params, context)
+
+    def _each(
+        self,
+        work: Callable[[Block], _T],
+        blocks: Iterable[Block],
+        params: Params,
+        context: Context,
+    ) -> Iterator[_T]:
+        """What `work` makes of each block."""
+        from nncomp.coding.jit import announced
+
+        def sized(block: Block) -> tuple[int, _T]:
+            return block.raw_size, work(block)
+
         threads = threads_within(context, self.memory(params))
         with announced(context.notice):
-            for raw in map_in_order(decode_one, blocks, threads):
-                context.progress(memoryview(raw).nbytes)
-                yield raw
+            for size, result in map_in_order(sized, blocks, threads):
+                context.progress(size)
+                yield result
 
 
 def settle_memory(params: Params, head: Buffer, complete: bool) -> Params:

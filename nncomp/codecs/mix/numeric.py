@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nncomp.codecs.mix.layout import Layout
 
 __all__ = [
+    "EXPERTS",
     "PREDICTORS",
     "Numeric",
     "note_bit",
@@ -48,6 +49,13 @@ _ROOM = 64  # for neighbours; beyond those of a layout are zeros
 _RING = 1 << 16  # samples whose errors are remembered
 _EXPERT_GUESS = (0, 0, 1, 1, 2, 2, 3, 4)  # what each expert takes for the middle,
 _EXPERT_LEVEL = (0, 1, 0, 1, 0, 1, 1, 1)  # and which roughness tells it how wide errors are
+_GUESSES = (
+    *(f"least squares, {span} span" for span in ("short", "middle", "long")),
+    "first fixed rule",
+    "second fixed rule",
+)
+EXPERTS = (*(_GUESSES[guess] for guess in _EXPERT_GUESS), "all experts together")
+"""What the inputs of the mixer from `Numeric.odds` know."""
 
 # Fields of the past.
 _BYTES, _SO_FAR, _BASE, _PHASE = SAMPLE, SAMPLE + 1, SAMPLE + 2, SAMPLE + 3

@@ -32,9 +32,10 @@ from nncomp.errors import CorruptError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nncomp.codecs.mix.tally import Stream
     from nncomp.coding.png.chunks import Header
 
-__all__ = ["decode_payload", "encode_payload"]
+__all__ = ["decode_payload", "encode_payload", "read_file_head", "read_places"]
 
 Array = NDArray[Any]
 
@@ -74,21 +75,33 @@ def encode_payload(raw: bytes, table: int, contexts: int, most: int) -> bytes | 
 
 
 def decode_payload(
-    payload: memoryview, size: int, table: int, contexts: int, most: int
+    payload: memoryview,
+    size: int,
+    table: int,
+    contexts: int,
+    most: int,
+    streams: list[Stream] | None = None,
 ) -> bytearray | memoryview:
-    """The bytes of a block, `size` of them; the other arguments are those of `encode_payload`.
+    """The bytes of a block.
+
+    Args:
+        payload: As `encode_payload` gives it.
+        size: Of the block.
+        table, contexts, most: As there.
+        streams: Gets what the bits of each run of coded bytes went to, if somebody wants to
+            know: what lies around files, then of each file the recipe and the content.
 
     Raises:
         CorruptError: The payload is damaged, or asks for more content than allowed.
     """
     if not payload or payload[0] != FILES:
-        return _decode(payload, size, table, contexts).data
-    places, coded, at = _read_places(payload, size)
+        return _decode(payload, size, table, contexts, streams).data
+    places, coded, at = read_places(payload, size)
     raw, around_size = bytearray(size), size - sum(place.size for place in places)
     around_at = at + sum(place.coded for place in places)
     around = payload[around_at:]
     if coded and around_size:
-        around = _decode(around, around_size, table, contexts).data
+        around = _decode(around, around_size, table, contexts, streams).data
     if len(around) != around_size or around_at > len(payload):
         raise CorruptError("what lies around files in a block has another size than told")
     end = used = 0
@@ -97,7 +110,7 @@ def decode_payload(
         raw[end:start] = around[used : used + place.gap]
         end, used = start + place.size, used + place.gap
         file = payload[at : at + place.coded]
-        raw[start:end] = _decode_file(file, place.size, table, contexts, most)
+        raw[start:end] = _decode_file(file, place.size, table, contexts, most, streams)
         at += place.coded
     raw[end:] = around[used:]
     return raw
@@ -111,7 +124,7 @@ class _Place(NamedTuple):
     coded: int
 
 
-def _read_places(payload: memoryview, size: int) -> tuple[list[_Place], int, int]:
+def read_places(payload: memoryview, size: int) -> tuple[list[_Place], int, int]:
     """The files of a block, bytes that code what lies around, and where these numbers end."""
     longest = _VARINT * (2 + 3 * max(1, size // _FILE_MIN))
     head = Text(bytes(payload[1 : 1 + longest]), 1)
@@ -165,18 +178,30 @@ def _encode_file(parts: Parts, table: int, contexts: int) -> bytes | None:
     return b"".join([head, parts.recipe if coded is None else coded, content])
 
 
-def _decode_file(payload: memoryview, size: int, table: int, contexts: int, most: int) -> bytes:
-    """A file of so many bytes."""
+def read_file_head(payload: memoryview) -> tuple[int, int, int, int]:
+    """Bytes of a file's content, its recipe, the recipe coded (0: as it is), and these numbers."""
     head = Text(bytes(payload[: 3 * _VARINT]), 0)
-    content_size, recipe_size, coded_size = (unpack_varint(head) for _ in range(3))
-    recipe_at = head.offset
+    return unpack_varint(head), unpack_varint(head), unpack_varint(head), head.offset
+
+
+def _decode_file(
+    payload: memoryview,
+    size: int,
+    table: int,
+    contexts: int,
+    most: int,
+    streams: list[Stream] | None,
+) -> bytes:
+    """A file of so many bytes."""
+    content_size, recipe_size, coded_size, recipe_at = read_file_head(payload)
     content_at = recipe_at + (coded_size or recipe_size)
     if content_size > most or recipe_size > most or content_at > len(payload):
         raise CorruptError("the parts of a file are larger than they can be")
     recipe = payload[recipe_at:content_at]
     if coded_size:
-        recipe = _decode(recipe, recipe_size, _recipe_table(recipe_size, table), contexts).data
-    content = _decode(payload[content_at:], content_size, table, contexts)
+        lines = _recipe_table(recipe_size, table)
+        recipe = _decode(recipe, recipe_size, lines, contexts, streams).data
+    content = _decode(payload[content_at:], content_size, table, contexts, streams, picture=True)
     return put_together(content, bytes(recipe), size)
 
 
@@ -186,10 +211,19 @@ def _encode(raw: bytes, table: int, contexts: int) -> bytes | None:
     return encode_block(data, find_layout(data), table, contexts)
 
 
-def _decode(payload: memoryview, size: int, table: int, contexts: int) -> Array:
+def _decode(
+    payload: memoryview,
+    size: int,
+    table: int,
+    contexts: int,
+    streams: list[Stream] | None = None,
+    *,
+    picture: bool = False,
+) -> Array:
     """The inverse of `_encode`."""
     layout, rest = read_layout(payload)
-    return decode_block(np.frombuffer(rest, np.uint8), size, layout, table, contexts)
+    coded = np.frombuffer(rest, np.uint8)
+    return decode_block(coded, size, layout, table, contexts, streams, picture)
 
 
 def _recipe_table(size: int, table: int) -> int:

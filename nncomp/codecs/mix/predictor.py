@@ -55,7 +55,16 @@ from nncomp.codecs.mix.slots import HISTORIES, LINE, NEWEST, ask_line, find, has
 from nncomp.codecs.mix.tables import OUTER, reciprocals, squash_table, stretch_table
 from nncomp.coding.jit import bare_inline as inline
 
-__all__ = ["LANE", "Predictor", "begin_byte", "end_byte", "predict", "predictor", "update"]
+__all__ = [
+    "COUNTED",
+    "LANE",
+    "Predictor",
+    "begin_byte",
+    "end_byte",
+    "predict",
+    "predictor",
+    "update",
+]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +73,8 @@ Array = NDArray[Any]
 
 _MAPS = 9  # of the histories of a context: by the run, and the bit that it expects
 _OTHERS = 2 * MATCHES + 2 + PREDICTORS
-_COUNTED = 8  # contexts that have counters, too
+COUNTED = 8
+"""How many contexts have counters, too."""
 _COUNT = 1023
 _PLACES = 20  # log2 of the places of a match
 _STATE_LIMIT = 1023
@@ -154,7 +164,7 @@ def predictor(
     pasts = np.stack([new_past(*kind, contexts, start) for start in starts])
     for h in pasts:
         start_numeric(h, layout.sample)
-    counted = min(contexts, _COUNTED)
+    counted = min(contexts, COUNTED)
     c = history.counts().astype(np.int64)
     cells = ((2 * c[:, 1] + 1 << 22) // (2 * c.sum(1) + 2)) << 10
     squash = squash_table()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nncomp.codecs.mix.coder import ROOM, code_bytes, end_writing, start_reading
 from nncomp.codecs.mix.layout import KINDS, LEAN, NUMBERS
 from nncomp.codecs.mix.predictor import Predictor, predictor
+from nncomp.codecs.mix.tally import Stream, Tally, new_tally
 from nncomp.coding.binary_coder import AHEAD, coder_state
 from nncomp.coding.cdf import fill_frequencies
 from nncomp.coding.jit import kernel
@@ -63,6 +64,14 @@ class Memory:
         contexts = min(self.contexts, KINDS[self.layout.kind])
         return predictor(self.layout, lanes.size, self.table, contexts, lanes.starts, True)
 
+    def tally(self, size: int) -> Tally:
+        """To count what the bits of so many bytes cost."""
+        return new_tally(self.layout, size, self.contexts, network=True)
+
+    def stream(self, tally: Tally, coded: int, size: int) -> Stream:
+        """What was counted of so many bytes of content in so many coded ones."""
+        return Stream.of(tally, self.layout, coded, size, self.contexts, network=True)
+
 
 class MixedEncoder:
     """Codes bytes by the memory and the network's frequencies; as `stage.StageEncoder`."""
@@ -75,7 +84,7 @@ class MixedEncoder:
     def encode(self, rows: Array, symbols: Array) -> None:
         """Code n bytes, uint8[n], by int32[n, 256] frequencies."""
         room = np.empty(ROOM * (len(symbols) + 1), np.uint8)
-        code_bytes(self._predictor, rows, symbols, room, self._state, False)
+        code_bytes(self._predictor, rows, symbols, room, self._state, False, None)
         self._take(room)
 
     def finish(self) -> bytes:
@@ -92,22 +101,34 @@ class MixedEncoder:
 
 
 class MixedDecoder:
-    """The inverse of `MixedEncoder`."""
+    """The inverse of `MixedEncoder`.
 
-    def __init__(self, memory: Memory, lanes: Lanes) -> None:
+    Args:
+        memory, lanes: As there.
+        tally: Counts what bits cost, if somebody wants to know.
+
+    Attributes:
+        taken: Coded bytes of the sections so far.
+    """
+
+    def __init__(self, memory: Memory, lanes: Lanes, tally: Tally | None = None) -> None:
         self._predictor = memory.predictor(lanes)
+        self._tally = tally
+        self.taken = 0
 
     def begin(self, section: bytes | memoryview) -> None:
         """Decode from this section."""
         self._state = coder_state()
         # A copy, since a kernel for memory that must not be written would be another one.
         self._coded = np.frombuffer(section, np.uint8).copy()
+        self.taken += len(section)
         start_reading(self._state, self._coded)
 
     def decode(self, rows: Array) -> Array:
         """Decode n bytes, by int32[n, 256] frequencies."""
         symbols = np.empty(len(rows), np.uint8)
-        code_bytes(self._predictor, rows, symbols, self._coded, self._state, True)
+        args = (self._predictor, rows, symbols, self._coded, self._state, True, self._tally)
+        code_bytes(*args)
         return symbols
 
     def decode_steps(self, program: Program, history: Array, first: int, count: int) -> Array:
@@ -123,7 +144,7 @@ class MixedDecoder:
             uint8[count], in coding order.
         """
         symbols = np.empty(count, np.uint8)
-        args = (self._predictor, history, first, symbols, self._coded, self._state)
+        args = (self._predictor, history, first, symbols, self._coded, self._state, self._tally)
         _decode_steps(program, *args)
         return symbols
 
@@ -150,6 +171,7 @@ def _decode_steps(
     symbols: Array,
     coded: Array,
     state: Array,
+    tally: Tally | None,
 ) -> None:
     lanes = history.shape[0]
     row = np.empty((1, 256), np.int32)
@@ -157,5 +179,5 @@ def _decode_steps(
         lane, step = i % lanes, first + i // lanes
         run(p, lane, history[lane][step : step + p.context])
         fill_frequencies(p.weights, row)
-        code_bytes(m, row, symbols[i : i + 1], coded, state, True)
+        code_bytes(m, row, symbols[i : i + 1], coded, state, True, tally)
         history[lane, step + p.context] = symbols[i]

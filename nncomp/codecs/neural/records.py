@@ -12,22 +12,28 @@ network, which includes records that are stored, the network learns nothing.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nncomp.codecs.account import HEADERS, Account, spread
+from nncomp.codecs.mix.account import account_payload
 from nncomp.codecs.mix.detect import find_layout
 from nncomp.codecs.mix.layout import Layout, arranged, read_layout, restored
 from nncomp.codecs.mix.payload import decode_payload, encode_payload
 from nncomp.codecs.neural.lanes import Layout as Lanes
 from nncomp.codecs.neural.memory import Memory, MixedDecoder, MixedEncoder, suits
-from nncomp.codecs.neural.stage import StageDecoder, StageEncoder
+from nncomp.codecs.neural.stage import CountingDecoder, StageDecoder, StageEncoder
 from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nncomp.codecs.base import Buffer
+    from nncomp.codecs.mix.tally import Stream
     from nncomp.codecs.neural.loop import Loop
 
 __all__ = ["MemorySizes", "Records"]
@@ -37,8 +43,7 @@ Bytes = NDArray[np.uint8]
 _JOINT, _ALONE = b"\x00", b"\x01"
 
 
-@dataclass(frozen=True)
-class MemorySizes:
+class MemorySizes(NamedTuple):
     """log2 of the lines of the slot table, the most contexts in use, the largest content."""
 
     table: int
@@ -88,24 +93,42 @@ class Records:
         """
         if self._sizes is None:
             return self._loop.decode(payload, size, StageDecoder()).data
-        kind = bytes(payload[:1])
-        if kind not in (_JOINT, _ALONE):
-            raise CorruptError(
-                f"a payload begins with {kind!r}, not with 0 or 1. The file is damaged: "
-                "take another copy"
-            )
-        if kind == _ALONE:
-            return self._decode_alone(payload[1:], size, self._sizes)
+        if _kind(payload) == _ALONE:
+            with self._by_itself(size):
+                return decode_payload(payload[1:], size, *self._sizes)
         layout, rest = read_layout(payload[1:])
         memory = Memory(layout, self._sizes.table, self._sizes.contexts)
         stage = MixedDecoder(memory, Lanes(size, self._loop.lanes))
         return restored(self._loop.decode(rest, size, stage), layout).data
 
-    def _decode_alone(self, payload: memoryview, size: int, sizes: MemorySizes) -> Buffer:
+    def account(self, payload: memoryview, size: int) -> Account:
+        """The bytes of a record, and what its bits went to.
+
+        Raises:
+            CorruptError: As for `decode`.
+        """
+        lanes = Lanes(size, self._loop.lanes)
+        if self._sizes is None:
+            counting = CountingDecoder(lanes)
+            raw = self._loop.decode(payload, size, counting).data
+            return _account(raw, payload, counting.stream())
+        if _kind(payload) == _ALONE:
+            with self._by_itself(size):
+                account = account_payload(payload[1:], size, *self._sizes)
+            return replace(account, stretches=spread(account.stretches, HEADERS, 8.0))
+        layout, rest = read_layout(payload[1:])
+        memory = Memory(layout, self._sizes.table, self._sizes.contexts)
+        tally = memory.tally(size)
+        stage = MixedDecoder(memory, lanes, tally)
+        raw = restored(self._loop.decode(rest, size, stage), layout).data
+        return _account(raw, payload, memory.stream(tally, stage.taken, size))
+
+    @contextmanager
+    def _by_itself(self, size: int) -> Iterator[None]:
+        """While a record of the memory alone is decoded."""
         with self._loop.timed("coding"):
-            raw = decode_payload(payload, size, sizes.table, sizes.contexts, sizes.block)
+            yield
         self._loop.progress(size)
-        return raw
 
     def _joint(self, data: Bytes, layout: Layout, sizes: MemorySizes) -> bytes:
         if not suits(layout, self._loop.lanes):
@@ -115,6 +138,22 @@ class Records:
         return _JOINT + layout.pack() + self._loop.encode(arranged(data, layout), stage)
 
 
+def _kind(payload: memoryview) -> bytes:
+    """What a payload with a memory begins with."""
+    kind = bytes(payload[:1])
+    if kind not in (_JOINT, _ALONE):
+        raise CorruptError(
+            f"a payload begins with {kind!r}, not with 0 or 1. The file is damaged: "
+            "take another copy"
+        )
+    return kind
+
+
+def _account(raw: Buffer, payload: memoryview, stream: Stream) -> Account:
+    """The account of a record that is one stream."""
+    return Account(raw, stream.stretches(len(raw), len(payload)), "byte", stream.inputs)
+
+
 def _alone(raw: bytes, sizes: MemorySizes) -> bytes | None:
-    payload = encode_payload(raw, sizes.table, sizes.contexts, sizes.block)
+    payload = encode_payload(raw, *sizes)
     return None if payload is None else _ALONE + payload

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from nncomp.codecs.account import Account, account_of_stored
 from nncomp.codecs.base import Block, Param, rechunk
 from nncomp.codecs.mix.mix import CONTEXTS, TABLE_MIN, memory_of, settle_memory, sizes_of
 from nncomp.errors import MethodError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nncomp.codecs.base import Buffer, Context, Params
     from nncomp.codecs.neural.loop import Loop
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from nncomp.models.sep import SepConfig
 
 __all__ = ["SEP"]
+
+_T = TypeVar("_T")
 
 # A lane should be long enough to pay for its cold start.
 _LANE_BYTES = 2048
@@ -191,18 +194,41 @@ class _Sep:
 
     def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
         """Decode block after block."""
+
+        def stored(block: Block) -> Buffer:
+            return block.raw if block.raw is not None else b""
+
+        return self._each(blocks, params, context, stored, lambda records: records.decode)
+
+    def account(
+        self, blocks: Iterable[Block], params: Params, context: Context
+    ) -> Iterator[Account]:
+        """What each byte of each block costs, and which inputs foretold it."""
+        return self._each(
+            blocks, params, context, account_of_stored, lambda records: records.account
+        )
+
+    def _each(
+        self,
+        blocks: Iterable[Block],
+        params: Params,
+        context: Context,
+        stored: Callable[[Block], _T],
+        work: Callable[[Records], Callable[[memoryview, int], _T]],
+    ) -> Iterator[_T]:
+        """What is made of each block, with one network that goes on learning."""
         from nncomp.codecs.neural.loop import granted
 
         loop: Loop | None = None
         for block in blocks:
             if block.payload is None:
                 context.progress(block.raw_size)
-                yield block.raw if block.raw is not None else b""
+                yield stored(block)
                 continue
             with granted(_for_network(params, context)):
                 loop = loop or _loop(params, context)
-                raw = _records(loop, params).decode(memoryview(block.payload), block.raw_size)
-            yield raw
+                result = work(_records(loop, params))(memoryview(block.payload), block.raw_size)
+            yield result
         if loop is not None:
             context.notice(loop.shares("steps of network, mixer and coder"))
 

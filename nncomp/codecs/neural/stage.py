@@ -7,14 +7,19 @@ coder as they are; the ones in `memory` mix them with other predictions, bit by 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nncomp.codecs.mix.tally import Stream, byte_cells
+from nncomp.coding.cdf import BITS
 from nncomp.coding.range_coder import Decoder, Encoder, gather
 
-__all__ = ["Decoding", "Encoding", "StageDecoder", "StageEncoder"]
+if TYPE_CHECKING:
+    from nncomp.codecs.neural.lanes import Layout as Lanes
+
+__all__ = ["CountingDecoder", "Decoding", "Encoding", "StageDecoder", "StageEncoder"]
 
 Rows = NDArray[np.int32]
 Symbols = NDArray[np.uint8]
@@ -93,3 +98,37 @@ class StageDecoder:
             CorruptError: There is more in it.
         """
         self._coder.finish()
+
+
+class CountingDecoder(StageDecoder):
+    """A `StageDecoder` that counts what bytes cost.
+
+    Args:
+        lanes: How the block lies, all of which is decoded.
+    """
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self._starts = np.array(lanes.starts, np.int64)
+        self._cells, self._ends = byte_cells(lanes.size)
+        self._done = self._taken = 0
+
+    def begin(self, section: bytes | memoryview) -> None:
+        """Decode from this section."""
+        super().begin(section)
+        self._taken += len(section)
+
+    def decode(self, rows: Rows) -> Symbols:
+        """Decode n bytes, by int32[n, 256] frequencies."""
+        symbols = super().decode(rows)
+        order = self._done + np.arange(len(symbols))
+        places = self._starts[order % self._lanes.lanes] + order // self._lanes.lanes
+        costs = BITS - np.log2(rows[np.arange(len(symbols)), symbols])
+        np.add.at(self._cells[0], np.searchsorted(self._ends, places, side="right"), costs)
+        self._done += len(symbols)
+        return symbols
+
+    def stream(self) -> Stream:
+        """What was counted; the network is all there is."""
+        size = self._lanes.size
+        return Stream("bytes", size, self._taken, self._cells, self._ends, {"network": float(size)})

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from nncomp.codecs.tensor.cursor import Cursor
     from nncomp.codecs.tensor.dtypes import DType
 
-__all__ = ["BYTEWISE", "NAMES", "Layout", "join_planes", "layout_of", "split_planes"]
+__all__ = [
+    "BYTEWISE",
+    "NAMES",
+    "Layout",
+    "join_planes",
+    "layout_of",
+    "plane_names",
+    "plane_sizes",
+    "split_planes",
+]
 
 PLAIN, ROTATED, ZIGZAG, BITS, PALETTE, FIELDS = range(6)
 NAMES = ("plain", "rotated", "zigzag", "bits", "palette", "fields")
@@ -87,6 +96,24 @@ class Layout:
 
 BYTEWISE = Layout(PLAIN, 1)
 """Bytes as they are, in one plane."""
+
+
+def plane_names(layout: Layout) -> list[str]:
+    """What each of the planes of `plane_sizes` holds, for people: "kind of element, plane"."""
+    width = layout.width
+    if layout.family == BITS:
+        return ["booleans, bits"]
+    if layout.family == PALETTE:
+        return [f"palette of {8 * width}-bit values, indices"]
+    if layout.family == FIELDS:
+        return [f"blocks of {layout.unit} bytes, field {k}" for k in range(width)]
+    if layout == BYTEWISE:
+        return ["bytes, as they are"]
+    kind = {ROTATED: "floats", ZIGZAG: "integers"}.get(layout.family, "elements")
+    names = [f"{8 * width}-bit {kind}, byte {k}" for k in range(width)]
+    if layout.family == ROTATED:
+        names[-1] = f"{8 * width}-bit {kind}, exponent byte"
+    return names
 
 
 def layout_of(dtype: DType, *, groups: int = 0, sign: bool = True) -> Layout:

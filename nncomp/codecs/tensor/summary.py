@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from nncomp.codecs.account import HEADERS
 from nncomp.codecs.tensor.arrays import ops
 from nncomp.codecs.tensor.cursor import Cursor
-from nncomp.codecs.tensor.layouts import PALETTE, plane_sizes
+from nncomp.codecs.tensor.layouts import PALETTE, plane_names, plane_sizes
 from nncomp.codecs.tensor.lossy import PARAMS
 from nncomp.codecs.tensor.planes import (
     ANS,
@@ -94,6 +95,7 @@ class SegmentSummary:
         start, stop: Where it is in the payload.
         delta: Whether it is a difference to a base.
         kinds: Bytes in the payload by what they are for, see `KINDS`.
+        parts: The same by what they hold: planes by their names, see `layouts.plane_names`.
     """
 
     size: int
@@ -101,6 +103,7 @@ class SegmentSummary:
     stop: int
     delta: bool
     kinds: dict[str, int] = field(default_factory=dict)
+    parts: dict[str, int] = field(default_factory=dict)
 
 
 def summarise(payload: Payload, size: int) -> Iterator[SegmentSummary]:
@@ -129,25 +132,35 @@ def _summarise_one(payload: Payload, room: int) -> SegmentSummary:
     if header.size > room:
         raise CorruptError(f"a segment of {header.size} bytes, where the record has {room} left")
     kinds: dict[str, int] = {"overhead": payload.offset - start}
+    parts: dict[str, int] = {HEADERS: payload.offset - start}
+    names = plane_names(header.layout)
+    group = names[0].partition(",")[0]
     count = header.count
     tail = header.size - count * header.layout.unit
     if header.layout.family == PALETTE and count:
         before = payload.offset
         payload.skip((payload.take(1)[0] + 1) * header.layout.width)
-        kinds["palette"] = payload.offset - before
+        kinds["palette"] = parts[f"{group}, table"] = payload.offset - before
     if header.zero_map and count:
         before = payload.offset
         bitmap = unpack_bitmap(decode_plane(payload, -(-count // 8), _OPS), count)
         count = int(np.count_nonzero(bitmap))
-        kinds["zeros"] = payload.offset - before
-    for plane in plane_sizes(header.layout, count) if count else []:
+        kinds["zeros"] = parts[f"{group}, map of zeros"] = payload.offset - before
+    for name, plane in zip(names, plane_sizes(header.layout, count), strict=True):
         before = payload.offset
-        method = METHODS[_skip_plane(payload, plane)]
-        kinds[method] = kinds.get(method, 0) + payload.offset - before
+        if count:
+            method = METHODS[_skip_plane(payload, plane)]
+            kinds[method] = kinds.get(method, 0) + payload.offset - before
+            parts[name] = parts.get(name, 0) + payload.offset - before
     if tail:
         payload.skip(tail)
         kinds["raw"] = kinds.get("raw", 0) + tail
-    return SegmentSummary(header.size, start, payload.offset, header.base is not None, kinds)
+        parts[f"{group}, odd bytes"] = tail
+    delta = header.base is not None
+    if delta:
+        mark = {HEADERS: ""}
+        parts = {name + mark.get(name, ", difference"): size for name, size in parts.items()}
+    return SegmentSummary(header.size, start, payload.offset, delta, kinds, parts)
 
 
 def _skip_plane(payload: Payload, size: int, *, nested: bool = False) -> int:

@@ -7,6 +7,7 @@ FORMAT.md describes the payload, which knows of no file format.
 
 from __future__ import annotations
 
+import io
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import numpy as np
 import snappy
 import zstandard
 
+from nncomp.codecs.account import Account, Stretch, account_of_stored
 from nncomp.codecs.base import Block, Param
 from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.codecs.tensor import lossy
@@ -25,6 +27,7 @@ from nncomp.codecs.tensor.dtypes import BYTES, DTYPES
 from nncomp.codecs.tensor.planes import PlaneCoder, Settings
 from nncomp.codecs.tensor.records import Options, Record, cut
 from nncomp.codecs.tensor.segments import decode_segment, encode_piece
+from nncomp.codecs.tensor.summary import Payload, summarise
 from nncomp.coding.jit import announced
 from nncomp.errors import CorruptError, MissingBaseError
 from nncomp.memory import keep_freed_memory
@@ -145,6 +148,17 @@ class _Zipnn:
                 context.progress(len(raw))
                 yield raw
 
+    def account(
+        self, blocks: Iterable[Block], params: Params, context: Context
+    ) -> Iterator[Account]:
+        """What the planes of each segment take."""
+        decoder = _Decoder(params, _base(params, context))
+        threads = threads_within(context, self.memory(params))
+        with announced(context.notice):
+            for account in map_in_order(decoder.account, blocks, threads):
+                context.progress(len(account.raw))
+                yield account
+
 
 def _base(params: Params, context: Context) -> Base | None:
     """The base that the parameters name.
@@ -216,6 +230,17 @@ class _Decoder:
         except _LIBRARY_ERRORS as error:
             raise CorruptError(f"a plane cannot be decoded: {error}") from error
         return block.target or out.data
+
+    def account(self, block: Block) -> Account:
+        raw = self.decode(block)
+        if block.payload is None:
+            return account_of_stored(block)
+        payload = Payload(io.BytesIO(block.payload), 0, len(block.payload))
+        stretches = [
+            Stretch(segment.size, {name: 8.0 * size for name, size in segment.parts.items()})
+            for segment in summarise(payload, block.raw_size)
+        ]
+        return Account(raw, stretches, "segment")
 
     def _decode(self, payload: Cursor, out: Array) -> None:
         done = 0

@@ -1,0 +1,97 @@
+"""What content takes, from its start to its end, in bounded memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nncomp.codecs.account import Stretch
+
+__all__ = ["Curve", "Ledger"]
+
+Array = NDArray[Any]
+
+_MOST = 1 << 14
+
+
+class Curve:
+    """What all content up to a position takes, for any position.
+
+    Args:
+        ends: int64[n], positions from 0 on, between which costs are spread evenly.
+        names: Of parts.
+        sums: float64[n, parts], bits of the content up to each position.
+    """
+
+    def __init__(self, ends: Array, names: list[str], sums: Array) -> None:
+        self._ends = ends
+        self._sums = sums
+        self.names = names
+
+    def total(self, positions: Array) -> Array:
+        """Bits of all parts up to each of some positions."""
+        totals: Array = np.interp(positions, self._ends, self._sums.sum(axis=1))
+        return totals
+
+    def between(self, start: int, stop: int) -> dict[str, float]:
+        """Bits of the content from one position to another, by parts, without those of none."""
+        costs = {
+            name: float(np.subtract(*np.interp((stop, start), self._ends, column)))
+            for name, column in zip(self.names, self._sums.T, strict=True)
+        }
+        return {name: bits for name, bits in costs.items() if bits}
+
+
+class Ledger:
+    """Takes stretches of content one after the other.
+
+    Of very many, two neighbours at a time become one, so that their number stays bounded; the
+    bits of the two are then spread over both.
+
+    Args:
+        most: How many stretches are kept.
+    """
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._sizes: list[int] = []
+        self._bits: list[dict[str, float]] = []
+
+    def add(self, stretches: Iterable[Stretch]) -> None:
+        """The next stretches; one of no content counts for the one before it."""
+        for size, bits in stretches:
+            if self._sizes and not (size and self._sizes[-1]):
+                self._sizes[-1] += size
+                self._bits[-1] = _sum(self._bits[-1], bits)
+            else:
+                self._sizes.append(size)
+                self._bits.append(bits)
+        while len(self._sizes) > self._most:
+            self._halve()
+
+    def _halve(self) -> None:
+        if len(self._sizes) % 2:
+            self._sizes.append(0)
+            self._bits.append({})
+        self._sizes = [a + b for a, b in zip(self._sizes[::2], self._sizes[1::2], strict=True)]
+        self._bits = [_sum(a, b) for a, b in zip(self._bits[::2], self._bits[1::2], strict=True)]
+
+    def curve(self) -> Curve:
+        """What came so far, summed up."""
+        names = list(dict.fromkeys(name for bits in self._bits for name in bits))
+        columns = {name: k for k, name in enumerate(names)}
+        sums = np.zeros((len(self._sizes) + 1, len(names)))
+        for row, bits in enumerate(self._bits, start=1):
+            for name, cost in bits.items():
+                sums[row, columns[name]] = cost
+        ends = np.concatenate([[0], np.cumsum(np.array(self._sizes, np.int64))])
+        return Curve(ends, names, np.cumsum(sums, axis=0))
+
+
+def _sum(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+    return {name: a.get(name, 0.0) + b.get(name, 0.0) for name in a | b}
