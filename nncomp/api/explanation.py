@@ -10,31 +10,27 @@ import math
 import os
 import shutil
 import tempfile
-from collections import deque
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nncomp.api.accounting import Accountant
 from nncomp.api.choice import HEAD_SIZE
-from nncomp.api.decoding import Decoder, decode_member
+from nncomp.api.decoding import decode_member
 from nncomp.api.encoding import DEFAULT_METHOD, compress_stream
 from nncomp.api.ledger import Curve, Ledger
-from nncomp.codecs.account import STORED, Account, Picture, Stretch
-from nncomp.codecs.base import Explains
 from nncomp.codecs.tensor.formats import directory, format_of
 from nncomp.container.layout import FOOTER_SIZE, MAGIC
 from nncomp.container.reader import StreamInput, read_members
 from nncomp.errors import TensorFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from nncomp.api.decoding import Room
-    from nncomp.codecs.base import Block, Buffer, Context
+    from nncomp.codecs.account import Account, Picture
+    from nncomp.codecs.base import Buffer, Context
     from nncomp.codecs.tensor.formats.base import Tensor
     from nncomp.container.reader import Member, Record
 
@@ -230,13 +226,12 @@ class _Walk:
     def read(self, source: StreamInput) -> None:
         """All members, each to its end."""
         for member in read_members(source):
-            decoder = _Accountant.prepare(member.header, self._context)
+            decoder = Accountant.prepare(member.header, self._context)
             self._methods[decoder.method] = None
             start = self._raw_size
             with _Content() as content:
                 for raw in decode_member(member, decoder):
-                    record, account = decoder.seen.popleft(), decoder.accounts.popleft()
-                    _check(account, record)
+                    record, account = decoder.next()
                     content.write(raw)
                     self._payloads += record.header.coded_size
                     self._note(record, account)
@@ -330,64 +325,6 @@ def _measured(tensor: Tensor, curve: Curve) -> TensorCost:
         bits_per_weight=8 * cost / elements if elements else None,
         parts=_parts(costs),
     )
-
-
-@dataclass(frozen=True)
-class _Accountant(Decoder):
-    """A decoder that keeps account.
-
-    Attributes:
-        seen: Records that were taken, and not given back by the caller yet.
-        accounts: Of records that were decoded, likewise.
-    """
-
-    seen: deque[Record] = field(default_factory=deque)
-    accounts: deque[Account] = field(default_factory=deque)
-
-    def decode(self, records: Iterable[Record], room: Room | None = None) -> Iterator[Buffer]:
-        """As ever; then the record and its account come first in the queues."""
-        return super().decode(self._noted(records), room)
-
-    def _noted(self, records: Iterable[Record]) -> Iterator[Record]:
-        for record in records:
-            self.seen.append(replace(record, payload=None))
-            yield record
-
-    def decoded(self, blocks: Iterable[Block]) -> Iterator[Buffer]:
-        """What the codec makes of blocks."""
-        codec = self.codec
-        if not isinstance(codec, Explains):
-            yield from self._by_record(blocks)
-            return
-        for account in codec.account(blocks, self.params, self.context):
-            self.accounts.append(account)
-            yield account.raw
-
-    def _by_record(self, blocks: Iterable[Block]) -> Iterator[Buffer]:
-        """The same for a codec that knows only what each record takes."""
-        stretches: deque[Stretch] = deque()
-
-        def noted() -> Iterator[Block]:
-            for block in blocks:
-                if block.payload is None:
-                    name, size = STORED, block.raw_size
-                else:
-                    name, size = "records", memoryview(block.payload).nbytes
-                stretches.append(Stretch(block.raw_size, {name: 8.0 * size}))
-                yield block
-
-        for raw in self.codec.decode(noted(), self.params, self.context):
-            self.accounts.append(Account(raw, [stretches.popleft()], "record"))
-            yield raw
-
-
-def _check(account: Account, record: Record) -> None:
-    """A codec that loses bits would tell nonsense."""
-    size = sum(stretch.size for stretch in account.stretches)
-    bits = sum(sum(stretch.bits.values()) for stretch in account.stretches)
-    wanted = record.header.raw_size, 8 * record.header.coded_size
-    if size != wanted[0] or not math.isclose(bits, wanted[1], rel_tol=1e-9, abs_tol=1e-3):
-        raise TypeError(f"the account is of {size} bytes and {bits} bits, the record of {wanted}")
 
 
 class _Content(AbstractContextManager["_Content"]):

@@ -50,8 +50,8 @@ class Curve:
 class Ledger:
     """Takes stretches of content one after the other.
 
-    Of very many, two neighbours at a time become one, so that their number stays bounded; the
-    bits of the two are then spread over both.
+    Of very many, short neighbours become one, so that their number stays bounded; their bits
+    are then spread over all of it.
 
     Args:
         most: How many stretches are kept.
@@ -59,27 +59,32 @@ class Ledger:
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
+        self._least = 0  # bytes: together, neighbours have more
+        self._size = 0
         self._sizes: list[int] = []
         self._bits: list[dict[str, float]] = []
 
     def add(self, stretches: Iterable[Stretch]) -> None:
         """The next stretches; one of no content counts for the one before it."""
-        for size, bits in stretches:
-            if self._sizes and not (size and self._sizes[-1]):
-                self._sizes[-1] += size
-                self._bits[-1] = _sum(self._bits[-1], bits)
-            else:
-                self._sizes.append(size)
-                self._bits.append(bits)
-        while len(self._sizes) > self._most:
-            self._halve()
+        for stretch in stretches:
+            self._size += stretch.size
+            self._append(*stretch)
+            if len(self._sizes) > self._most:
+                # Two neighbours have more than four of so many parts: at most half are left.
+                self._least = 4 * self._size // self._most
+                found = list(zip(self._sizes, self._bits, strict=True))
+                self._sizes, self._bits = [], []
+                for size, bits in found:
+                    self._append(size, bits)
 
-    def _halve(self) -> None:
-        if len(self._sizes) % 2:
-            self._sizes.append(0)
-            self._bits.append({})
-        self._sizes = [a + b for a, b in zip(self._sizes[::2], self._sizes[1::2], strict=True)]
-        self._bits = [_sum(a, b) for a, b in zip(self._bits[::2], self._bits[1::2], strict=True)]
+    def _append(self, size: int, bits: dict[str, float]) -> None:
+        last = self._sizes[-1] if self._sizes else None
+        if last is None or (last and size and last + size > self._least):
+            self._sizes.append(size)
+            self._bits.append(bits)
+        else:
+            self._sizes[-1] = last + size
+            self._bits[-1] = _sum(self._bits[-1], bits)
 
     def curve(self) -> Curve:
         """What came so far, summed up."""

@@ -18,6 +18,7 @@ from nncomp.cli.bench import bench
 from nncomp.cli.compress import compress
 from nncomp.cli.console import Console
 from nncomp.cli.decompress import decompress
+from nncomp.cli.explain import explain
 from nncomp.cli.list import list_archives
 from nncomp.cli.test import test
 from nncomp.errors import UsageError
@@ -65,7 +66,7 @@ def program() -> None:
     """
 
 
-for _command in (compress, decompress, test, list_archives, bench):
+for _command in (compress, decompress, test, list_archives, explain, bench):
     program.add_command(_command)
 
 

@@ -109,11 +109,12 @@ def plane_names(layout: Layout) -> list[str]:
         return [f"blocks of {layout.unit} bytes, field {k}" for k in range(width)]
     if layout == BYTEWISE:
         return ["bytes, as they are"]
-    kind = {ROTATED: "floats", ZIGZAG: "integers"}.get(layout.family, "elements")
-    names = [f"{8 * width}-bit {kind}, byte {k}" for k in range(width)]
+    planes = [f"byte {k}" for k in range(width)]
     if layout.family == ROTATED:
-        names[-1] = f"{8 * width}-bit {kind}, exponent byte"
-    return names
+        lowest = [f"mantissa byte {k}" for k in range(width - 2)]
+        planes = [*lowest, "sign and mantissa byte", "exponent byte"]
+    kind = {ROTATED: "floats", ZIGZAG: "integers"}.get(layout.family, "elements")
+    return [f"{8 * width}-bit {kind}, {plane}" for plane in planes]
 
 
 def layout_of(dtype: DType, *, groups: int = 0, sign: bool = True) -> Layout:
