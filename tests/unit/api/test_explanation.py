@@ -69,14 +69,13 @@ def cost(found: Explanation, name: str) -> float:
 @pytest.mark.parametrize("name", GOOD)
 def test_costs_add_up_to_the_archive(name: str) -> None:
     path = GOLDEN / name
-    with nncomp.open(path, base=BASES.get(name)) as file:
-        content = file.read()
     context = nncomp.api.make_context(2, "auto", None, BASES.get(name))
     found = explain(path, context=context)
     check(found)
-    assert (found.archive_size, found.raw_size) == (path.stat().st_size, len(content))
+    assert found.archive_size == path.stat().st_size
     assert not found.compressed
     infos = nncomp.inspect(path)
+    assert found.raw_size == sum(info.raw_size for info in infos)
     assert (found.members, found.records) == (len(infos), sum(info.records for info in infos))
     # Coders take what probabilities promise, but for a last byte or two of each stream.
     assert abs(cost(found, ROUNDING)) <= 2 * max(found.records, 4)
@@ -95,7 +94,9 @@ def test_errors_are_those_of_decompressing(name: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("data", [b"", b"a", TEXT, NOISE[:3000]], ids=["none", "one", "text", "noise"])
+@pytest.mark.parametrize(
+    "data", [b"", b"a", TEXT, NOISE[:3000]], ids=["none", "one", "text", "noise"]
+)
 def test_any_content_by_any_method(data: bytes, method: str) -> None:
     found = explained(data, method)
     assert found.compressed
@@ -156,7 +157,7 @@ def test_a_codec_that_loses_bits_is_found_out(monkeypatch: pytest.MonkeyPatch) -
 
     codec = by_name("lz4")
     monkeypatch.setattr(type(codec), "account", account, raising=False)
-    with pytest.raises(TypeError, match="'lz4' accounts for 6[0-9]+ bytes"):
+    with pytest.raises(TypeError, match=r"'lz4' accounts for \d+ bytes"):
         explain(io.BytesIO(nncomp.compress(TEXT, "lz4")))
 
 
@@ -182,7 +183,7 @@ SMALL = {
      ("sep", {**SMALL, "memory": "off", "batch": "256"})],
 )  # fmt: skip
 def test_accounts_come_with_the_same_content(name: str, settings: dict[str, str]) -> None:
-    data = TEXT * 9 + NOISE[:9000] + TEXT[::-1]
+    data = TEXT[:1500] if name == "sep" else TEXT * 9 + NOISE[:9000] + TEXT[::-1]
     codec = by_name(name)
     blocks, params = blocks_of(codec, data, settings)
     done: list[int] = []
@@ -197,11 +198,12 @@ def test_accounts_come_with_the_same_content(name: str, settings: dict[str, str]
 
 def test_network_alone_is_its_only_input() -> None:
     settings = ",".join(f"{key}={value}" for key, value in (SMALL | {"lanes": "3"}).items())
-    found = explained(TEXT[:2000], f"sep:memory=off,{settings}")
+    data = bytes(600) + NOISE[:600] + bytes(600)
+    found = explained(data, f"sep:memory=off,{settings}")
     assert [one.name for one in found.inputs] == ["network"]
     assert found.units == ("byte",)
-    first, *_, last = found.strip(12)
-    assert first.cost > 1.5 * last.cost  # it learns, and lanes lie where they belong
+    first, noise, last = found.strip(3)  # each is a lane
+    assert noise.cost > 1.1 * max(first.cost, last.cost)
 
 
 def test_damage_is_found_on_the_way() -> None:
@@ -230,12 +232,13 @@ def test_the_network_is_an_input_beside_the_memory() -> None:
     assert len(shares) > 10
 
 
-def test_a_memory_of_one_context_carries_what_it_can() -> None:
-    """Bytes that only the byte before foretells: no word, no longer string comes again."""
+def test_who_foretells_most_is_first() -> None:
+    """Here only the byte before tells anything of the next one."""
     steps = np.random.default_rng(1).integers(0, 2, 20_000, dtype=np.uint8)
-    found = explained(np.cumsum(steps, dtype=np.uint8).tobytes(), "mix:contexts=1")
-    assert found.inputs[0].name in ("order 1", "place in the element", "prediction, roughness")
-    assert found.inputs[0].share > 0.5
+    found = explained(np.cumsum(steps, dtype=np.uint8).tobytes(), "mix:contexts=5")
+    first, second = found.inputs[:2]
+    assert first.name == "order 1"
+    assert first.share > 1.3 * second.share
 
 
 # ---------------------------------------------------------------- pictures and tensors
