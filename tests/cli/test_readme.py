@@ -66,6 +66,19 @@ def test_checks_end_with_the_command_of_the_readme() -> None:
     assert lines[-2:] == [last, ""]
 
 
+def test_commands_that_explain(invoke: Invoke) -> None:
+    section = README[README.index("### Where the bits go") : README.index("### Exit codes")]
+    Path("notes.txt").write_text("".join(f"note {n}: {n * n}\n" for n in range(300)))
+    commands = re.findall(r"^    nncomp (\w.*?)(?: +#.*)?$", section, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        if "--plot" in command:
+            pytest.importorskip("matplotlib")
+        run = invoke(*command.split())
+        assert (run.exit_code, run.stderr) == (0, "")
+    assert Path("notes.svg").stat().st_size > 1000
+
+
 # --- tensors
 
 

@@ -29,7 +29,9 @@ def test_import_is_light() -> None:
     assert not loaded_by("import nncomp") & (HEAVY | NEEDED_LATER)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["compress", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["compress", "--help"], ["explain", "--help"], ["--version"]]
+)
 def test_help_is_light(arguments: list[str]) -> None:
     code = f"from nncomp.cli.main import program; program({arguments}, standalone_mode=False)"
     assert not loaded_by(code) & (HEAVY | NEEDED_LATER)
