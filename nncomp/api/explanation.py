@@ -22,7 +22,7 @@ from nncomp.api.accounting import Accountant
 from nncomp.api.choice import HEAD_SIZE
 from nncomp.api.decoding import decode_member
 from nncomp.api.encoding import DEFAULT_METHOD, compress_stream
-from nncomp.api.ledger import Curve, Ledger
+from nncomp.codecs.ledger import Curve, Ledger
 from nncomp.codecs.tensor.formats import directory, format_of
 from nncomp.container.layout import FOOTER_SIZE, MAGIC
 from nncomp.container.reader import StreamInput, read_members

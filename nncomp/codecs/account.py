@@ -23,6 +23,7 @@ __all__ = [
     "Account",
     "Picture",
     "Stretch",
+    "account_of",
     "account_of_stored",
     "cut",
     "spread",
@@ -79,6 +80,15 @@ class Account:
     unit: str
     inputs: Mapping[str, float] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
+
+
+def account_of(raw: Buffer, stretches: Iterable[Stretch], unit: str) -> Account:
+    """An account of any number of stretches; of very many, neighbours become one."""
+    from nncomp.codecs.ledger import Ledger  # loads NumPy, which most codecs do without
+
+    ledger = Ledger()
+    ledger.add(stretches)
+    return Account(raw, ledger.stretches(), unit)
 
 
 def account_of_stored(block: Block) -> Account:

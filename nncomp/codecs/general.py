@@ -20,7 +20,7 @@ import lz4.block
 import snappy
 import zstandard
 
-from nncomp.codecs.account import Account, Stretch, account_of_stored
+from nncomp.codecs.account import Account, Stretch, account_of, account_of_stored
 from nncomp.codecs.base import Block, Param, rechunk
 from nncomp.codecs.frames import frame_blocks, pack_frame, unpack_frame
 from nncomp.codecs.parallel import map_in_order, threads_within
@@ -215,8 +215,8 @@ class _Zstd(_GeneralCodec):
             return account_of_stored(block)
         raw = self._decode_one(block)
         sizes = frame_blocks(block.payload, block.raw_size)
-        stretches = [Stretch(size, {"blocks of Zstandard": 8.0 * coded}) for size, coded in sizes]
-        return Account(raw, stretches, "block")
+        stretches = (Stretch(size, {"blocks of Zstandard": 8.0 * coded}) for size, coded in sizes)
+        return account_of(raw, stretches, "block")
 
 
 def _library_params(params: Params, *, search_long: bool) -> zstandard.ZstdCompressionParameters:

@@ -9,14 +9,16 @@ file alike, and so do the headers of a payload on all of its block.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from nncomp.codecs.account import HEADERS, STORED, Account, Stretch, cut, spread
+from nncomp.codecs.account import HEADERS, STORED, Account, Picture, Stretch, cut, spread
+from nncomp.codecs.ledger import Ledger
 from nncomp.codecs.mix.layout import FILES
 from nncomp.codecs.mix.payload import decode_payload, read_file_head, read_places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from nncomp.codecs.mix.tally import Stream
 
@@ -24,6 +26,8 @@ __all__ = ["CORRECTIONS", "account_payload"]
 
 CORRECTIONS = "recipes of PNG files"
 """The part that makes files out of pixels."""
+
+_PICTURES = 4  # that are kept
 
 
 def account_payload(
@@ -34,47 +38,74 @@ def account_payload(
     Raises:
         CorruptError: As there.
     """
-    streams: list[Stream] = []
-    raw = decode_payload(payload, size, table, contexts, most, streams)
-    if payload[0] == FILES:
-        stretches = _with_files(payload, size, iter(streams))
-    else:
-        stretches = streams[0].stretches(size, len(payload))
-    inputs: dict[str, float] = {}
-    for stream in streams:
+    book = _Book(payload, size)
+    raw = decode_payload(payload, size, table, contexts, most, book.note)
+    return Account(raw, book.stretches(), "byte", book.inputs, tuple(book.pictures))
+
+
+class _Book:
+    """Takes the streams of a payload as they are decoded, and keeps little of each.
+
+    Args:
+        payload, size: As for `decode_payload`.
+
+    Attributes:
+        inputs: The contributions in all streams.
+        pictures: The first of them.
+    """
+
+    def __init__(self, payload: memoryview, size: int) -> None:
+        self.inputs: dict[str, float] = {}
+        self.pictures: list[Picture] = []
+        self._ledger = Ledger()
+        files = payload[:1] == bytes([FILES])
+        self._head = read_places(payload, size)[2] if files else 0
+        entries = _files if files else _one_stream
+        self._entries = entries(payload, size, self._ledger)
+        next(self._entries)  # so that it waits for a stream
+
+    def note(self, stream: Stream) -> None:
+        """The next stream."""
         for name, gain in stream.inputs.items():
-            inputs[name] = inputs.get(name, 0.0) + gain
-    pictures = tuple(stream.picture for stream in streams if stream.picture)
-    return Account(raw, stretches, "byte", inputs, pictures)
+            self.inputs[name] = self.inputs.get(name, 0.0) + gain
+        if stream.picture and len(self.pictures) < _PICTURES:
+            self.pictures.append(stream.picture)
+        with suppress(StopIteration):  # it was the last
+            self._entries.send(stream)
+
+    def stretches(self) -> list[Stretch]:
+        """What all streams came to."""
+        found = self._ledger.stretches()
+        return spread(found, HEADERS, 8.0 * self._head) if self._head else found
 
 
-def _with_files(payload: memoryview, size: int, streams: Iterator[Stream]) -> list[Stretch]:
-    """The stretches of a block with files in it."""
-    places, coded, at = read_places(payload, size)
+def _one_stream(payload: memoryview, size: int, ledger: Ledger) -> Generator[None, Stream, None]:
+    """Enters the stream that it gets."""
+    stream = yield
+    ledger.add(stream.stretches(size, len(payload)))
+
+
+def _files(payload: memoryview, size: int, ledger: Ledger) -> Generator[None, Stream, None]:
+    """Enters the streams that it gets: what lies around files, recipes, contents."""
+    places, coded, start = read_places(payload, size)
     around = size - sum(place.size for place in places)
-    rest = len(payload) - at - sum(place.coded for place in places)
+    rest = len(payload) - start - sum(place.coded for place in places)
     between = [Stretch(around, {STORED: 8.0 * rest})] if around else []
     if coded and around:
-        between = next(streams).stretches(around, rest)
+        stream = yield
+        between = stream.stretches(around, rest)
     gaps = [place.gap for place in places]
     pieces = cut(between, [*gaps, around - sum(gaps)])
-    stretches: list[Stretch] = []
-    start = at
     for place in places:
-        stretches += next(pieces)
-        stretches += _of_file(payload[start : start + place.coded], place.size, streams)
+        ledger.add(next(pieces))
+        file = payload[start : start + place.coded]
+        _, plain, recipe, _ = read_file_head(file)
+        if recipe:
+            yield  # all that a recipe takes is what it is
+        stream = yield
+        title = "pixels of PNG files" if stream.picture else "lines of PNG files"
+        apart = recipe or plain
+        stretches = stream.stretches(place.size, place.coded - apart, title)
+        ledger.add(spread(stretches, CORRECTIONS, 8.0 * apart))
         start += place.coded
-    stretches += next(pieces)
-    return spread(stretches, HEADERS, 8.0 * at)
-
-
-def _of_file(payload: memoryview, size: int, streams: Iterator[Stream]) -> list[Stretch]:
-    """The stretches of a file."""
-    _, plain, coded, _ = read_file_head(payload)
-    recipe = coded or plain
-    if coded:
-        next(streams)  # all that a recipe takes is what it is
-    content = next(streams)
-    title = "pixels of PNG files" if content.picture else "lines of PNG files"
-    stretches = content.stretches(size, len(payload) - recipe, title)
-    return spread(stretches, CORRECTIONS, 8.0 * recipe)
+    ledger.add(next(pieces))

@@ -20,7 +20,7 @@ from nncomp.codecs.mix.predictor import (
     predictor,
     update,
 )
-from nncomp.codecs.mix.tally import Stream, Tally, new_tally, note_cost, note_mixed
+from nncomp.codecs.mix.tally import Note, Stream, Tally, new_tally, note_cost, note_mixed
 from nncomp.coding.binary_coder import (
     AHEAD,
     ROOM,
@@ -71,14 +71,14 @@ def decode_block(
     layout: Layout,
     table: int,
     contexts: int,
-    streams: list[Stream] | None = None,
+    note: Note | None = None,
     picture: bool = False,
 ) -> Array:
     """The bytes of a block, uint8[size], from its payload without the layout.
 
     Args:
         coded, size, layout, table, contexts: As for `encode_block`.
-        streams: Gets what its bits went to, if somebody wants to know.
+        note: Gets what its bits went to, if somebody wants to know.
         picture: Whether rows of the layout are rows of a picture.
 
     Raises:
@@ -88,15 +88,15 @@ def decode_block(
     # A copy, since a kernel for memory that must not be written would be another one.
     state, coded = coder_state(), coded.copy()
     start_reading(state, coded)
-    tally = None if streams is None else new_tally(layout, size, contexts, picture=picture)
+    tally = None if note is None else new_tally(layout, size, contexts, picture=picture)
     used = _code(raw, coded, state, layout, table, contexts, True, tally)
     if not AHEAD - 1 <= used - len(coded) <= AHEAD:
         raise CorruptError(
             f"the coded data have {len(coded)} bytes where their content takes "
             f"about {used - AHEAD}. The file is damaged: take another copy"
         )
-    if streams is not None and tally is not None:
-        streams.append(Stream.of(tally, layout, len(coded), size, contexts))
+    if note is not None and tally is not None:
+        note(Stream.of(tally, layout, len(coded), size, contexts))
     return restored(raw, layout)
 
 

@@ -32,7 +32,7 @@ from nncomp.errors import CorruptError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nncomp.codecs.mix.tally import Stream
+    from nncomp.codecs.mix.tally import Note
     from nncomp.coding.png.chunks import Header
 
 __all__ = ["decode_payload", "encode_payload", "read_file_head", "read_places"]
@@ -80,7 +80,7 @@ def decode_payload(
     table: int,
     contexts: int,
     most: int,
-    streams: list[Stream] | None = None,
+    note: Note | None = None,
 ) -> bytearray | memoryview:
     """The bytes of a block.
 
@@ -88,20 +88,20 @@ def decode_payload(
         payload: As `encode_payload` gives it.
         size: Of the block.
         table, contexts, most: As there.
-        streams: Gets what the bits of each run of coded bytes went to, if somebody wants to
+        note: Gets what the bits of each run of coded bytes went to, if somebody wants to
             know: what lies around files, then of each file the recipe and the content.
 
     Raises:
         CorruptError: The payload is damaged, or asks for more content than allowed.
     """
     if not payload or payload[0] != FILES:
-        return _decode(payload, size, table, contexts, streams).data
+        return _decode(payload, size, table, contexts, note).data
     places, coded, at = read_places(payload, size)
     raw, around_size = bytearray(size), size - sum(place.size for place in places)
     around_at = at + sum(place.coded for place in places)
     around = payload[around_at:]
     if coded and around_size:
-        around = _decode(around, around_size, table, contexts, streams).data
+        around = _decode(around, around_size, table, contexts, note).data
     if len(around) != around_size or around_at > len(payload):
         raise CorruptError("what lies around files in a block has another size than told")
     end = used = 0
@@ -110,7 +110,7 @@ def decode_payload(
         raw[end:start] = around[used : used + place.gap]
         end, used = start + place.size, used + place.gap
         file = payload[at : at + place.coded]
-        raw[start:end] = _decode_file(file, place.size, table, contexts, most, streams)
+        raw[start:end] = _decode_file(file, place.size, table, contexts, most, note)
         at += place.coded
     raw[end:] = around[used:]
     return raw
@@ -190,7 +190,7 @@ def _decode_file(
     table: int,
     contexts: int,
     most: int,
-    streams: list[Stream] | None,
+    note: Note | None,
 ) -> bytes:
     """A file of so many bytes."""
     content_size, recipe_size, coded_size, recipe_at = read_file_head(payload)
@@ -200,8 +200,8 @@ def _decode_file(
     recipe = payload[recipe_at:content_at]
     if coded_size:
         lines = _recipe_table(recipe_size, table)
-        recipe = _decode(recipe, recipe_size, lines, contexts, streams).data
-    content = _decode(payload[content_at:], content_size, table, contexts, streams, picture=True)
+        recipe = _decode(recipe, recipe_size, lines, contexts, note).data
+    content = _decode(payload[content_at:], content_size, table, contexts, note, picture=True)
     return put_together(content, bytes(recipe), size)
 
 
@@ -216,14 +216,14 @@ def _decode(
     size: int,
     table: int,
     contexts: int,
-    streams: list[Stream] | None = None,
+    note: Note | None = None,
     *,
     picture: bool = False,
 ) -> Array:
     """The inverse of `_encode`."""
     layout, rest = read_layout(payload)
     coded = np.frombuffer(rest, np.uint8)
-    return decode_block(coded, size, layout, table, contexts, streams, picture)
+    return decode_block(coded, size, layout, table, contexts, note, picture)
 
 
 def _recipe_table(size: int, table: int) -> int:

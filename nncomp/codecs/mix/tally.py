@@ -13,9 +13,10 @@ prediction. Refinements behind the mixers are not counted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from nncomp.coding.jit import bare_inline as inline
 
 __all__ = [
     "ROUNDING",
+    "Note",
     "Stream",
     "Tally",
     "byte_cells",
@@ -153,6 +155,9 @@ def _columns(layout: Layout, contexts: int, network: bool) -> list[str]:
     matches = ["match of 7 or more"] * 2 + ["match of 4 or more"] * 2
     others = [*matches, "constant", *EXPERTS, *["network"] * (2 * network)]
     return [*names, *names, *names[:COUNTED], *others]
+
+
+Note: TypeAlias = Callable[["Stream"], object]
 
 
 @dataclass(frozen=True)

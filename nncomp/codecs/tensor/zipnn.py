@@ -16,7 +16,7 @@ import numpy as np
 import snappy
 import zstandard
 
-from nncomp.codecs.account import Account, Stretch, account_of_stored
+from nncomp.codecs.account import Account, Stretch, account_of, account_of_stored
 from nncomp.codecs.base import Block, Param
 from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.codecs.tensor import lossy
@@ -236,11 +236,11 @@ class _Decoder:
         if block.payload is None:
             return account_of_stored(block)
         payload = Payload(io.BytesIO(block.payload), 0, len(block.payload))
-        stretches = [
+        stretches = (
             Stretch(segment.size, {name: 8.0 * size for name, size in segment.parts.items()})
             for segment in summarise(payload, block.raw_size)
-        ]
-        return Account(raw, stretches, "segment")
+        )
+        return account_of(raw, stretches, "segment")
 
     def _decode(self, payload: Cursor, out: Array) -> None:
         done = 0

@@ -1,4 +1,4 @@
-"""What content takes, from its start to its end, in bounded memory."""
+"""What content takes, from its start to its end, in bounded memory whatever it claims to be."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncomp.codecs.account import Stretch
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nncomp.codecs.account import Stretch
-
-__all__ = ["Curve", "Ledger"]
+__all__ = ["OTHERS", "Curve", "Ledger"]
 
 Array = NDArray[Any]
 
 _MOST = 1 << 14
+_NAMES = 256  # of parts
+OTHERS = "everything else"
+"""The part of what would have one name too many."""
 
 
 class Curve:
@@ -63,12 +66,13 @@ class Ledger:
         self._size = 0
         self._sizes: list[int] = []
         self._bits: list[dict[str, float]] = []
+        self._names: dict[str, str] = {}
 
     def add(self, stretches: Iterable[Stretch]) -> None:
         """The next stretches; one of no content counts for the one before it."""
         for stretch in stretches:
             self._size += stretch.size
-            self._append(*stretch)
+            self._append(stretch.size, self._known(stretch.bits))
             if len(self._sizes) > self._most:
                 # Two neighbours have more than four of so many parts: at most half are left.
                 self._least = 4 * self._size // self._most
@@ -76,6 +80,16 @@ class Ledger:
                 self._sizes, self._bits = [], []
                 for size, bits in found:
                     self._append(size, bits)
+
+    def _known(self, bits: dict[str, float]) -> dict[str, float]:
+        """The same by names of which there are not too many."""
+        known: dict[str, float] = {}
+        for name, cost in bits.items():
+            if name not in self._names and len(self._names) < _NAMES:
+                self._names[name] = name
+            kept = self._names.get(name, OTHERS)
+            known[kept] = known.get(kept, 0.0) + cost
+        return known
 
     def _append(self, size: int, bits: dict[str, float]) -> None:
         last = self._sizes[-1] if self._sizes else None
@@ -85,6 +99,10 @@ class Ledger:
         else:
             self._sizes[-1] = last + size
             self._bits[-1] = _sum(self._bits[-1], bits)
+
+    def stretches(self) -> list[Stretch]:
+        """What came so far."""
+        return [Stretch(*pair) for pair in zip(self._sizes, self._bits, strict=True)]
 
     def curve(self) -> Curve:
         """What came so far, summed up."""

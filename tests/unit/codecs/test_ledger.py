@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nncomp.api.ledger import Ledger
 from nncomp.codecs.account import Stretch, cut, spread
+from nncomp.codecs.ledger import OTHERS, Ledger
 
 
 def test_between_spreads_evenly_within_a_stretch() -> None:
@@ -46,3 +46,13 @@ def test_cut_and_spread_lose_nothing() -> None:
     assert groups[2] == [Stretch(6, {"a": 6.0}), Stretch(3, {"b": 6.0})]
     more = spread(groups[2], "c", 18.0)
     assert more == [Stretch(6, {"a": 6.0, "c": 12.0}), Stretch(3, {"b": 6.0, "c": 6.0})]
+
+
+def test_of_very_many_names_some_are_kept() -> None:
+    ledger = Ledger()
+    for k in range(1000):
+        ledger.add([Stretch(1, {f"part {k}": 1.0})])
+    costs = ledger.curve().between(0, 1000)
+    assert len(costs) == 257
+    assert sum(costs.values()) == 1000
+    assert costs[OTHERS] == 744
