@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from nncomp.errors import UsageError
+from nncomp.bench.plot import COLOURS, SETTINGS, check, metadata
+from nncomp.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,27 +17,15 @@ if TYPE_CHECKING:
 
     from nncomp.api.explanation import Explanation
 
-__all__ = ["draw", "require_matplotlib"]
+__all__ = ["draw"]
 
 _WIDTH = 10.0  # inches
 _BARS = 14  # of a chart, at most
 _BAR = 0.24  # inches
 _NAME = 44  # characters of a name
 _HEAT = "inferno"
-_QUIET, _LINE = "#9a9a9a", "#444444"
+_QUIET, _LINE, _BAR_COLOUR = "#9a9a9a", COLOURS["ink"], COLOURS["peer"]
 _FEW = 8  # parts of tensors that get a colour of their own
-
-
-def require_matplotlib() -> None:
-    """Make sure that there is something to draw with.
-
-    Raises:
-        UsageError: There is not.
-    """
-    if find_spec("matplotlib") is None:
-        raise UsageError(
-            "drawing needs matplotlib, which is not installed: pip install 'nncomp[plot]'"
-        )
 
 
 def draw(found: Explanation, sink: BinaryIO, *, title: str, kind: str) -> None:
@@ -52,22 +40,20 @@ def draw(found: Explanation, sink: BinaryIO, *, title: str, kind: str) -> None:
     Raises:
         UsageError: There is no matplotlib.
     """
-    require_matplotlib()
+    check()
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     charts = _charts(found)
     heights = [height for height, _ in charts]
-    settings: dict[Any, Any] = {"svg.hashsalt": "nncomp", "svg.fonttype": "none", "font.size": 9}
-    with mpl.rc_context(settings):
+    # Names come from files: none of them is a formula.
+    with mpl.rc_context({**SETTINGS, "text.parse_math": False}):
         figure = Figure(figsize=(_WIDTH, sum(heights) + 0.9), layout="constrained")
         figure.suptitle(_headline(found, title), fontsize=10, x=0.01, ha="left")
         rows = figure.subplots(len(charts), 1, height_ratios=heights, squeeze=False)[:, 0]
         for (_, chart), axes in zip(charts, rows, strict=True):
             chart(found, axes)
-        # Without the time, so that the same archive gives the same file.
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        figure.savefig(sink, format=kind, dpi=130, metadata=metadata)
+        figure.savefig(sink, format=kind, dpi=130, metadata=metadata(kind))
 
 
 def _charts(found: Explanation) -> list[tuple[float, Callable[[Explanation, Axes], None]]]:
@@ -165,7 +151,7 @@ def _bars(axes: Axes, values: list[tuple[str, float]], texts: list[str]) -> None
     """Horizontal bars, the first on top."""
     shown = values[:_BARS]
     places = range(len(shown))
-    bars = axes.barh(places, [value for _, value in shown], color="#b5479f", height=0.72)
+    bars = axes.barh(places, [value for _, value in shown], color=_BAR_COLOUR, height=0.72)
     axes.bar_label(bars, texts[:_BARS], padding=3, fontsize=8, color=_LINE)
     left = len(values) - len(shown)
     _name(axes, [name for name, _ in shown], f"and {left} smaller ones" if left else "")
@@ -203,15 +189,17 @@ def _name(axes: Axes, names: list[str], below: str) -> None:
     axes.set_yticks(range(len(names)), [_short(name, _NAME) for name in names])
     axes.invert_yaxis()
     axes.margins(x=0.22)
-    axes.spines[["top", "right"]].set_visible(False)
     if below:
         axes.set_xlabel(below, loc="left", color=_QUIET)
 
 
 def _short(name: str, most: int) -> str:
-    """A name that fits; `$` would begin a formula."""
-    text = name if len(name) <= most else f"{name[: most // 3]}...{name[-(most - most // 3 - 3) :]}"
-    return text.replace("$", r"\$")
+    """A name that fits."""
+    text = printable(name)
+    if len(text) <= most:
+        return text
+    start = most // 3
+    return f"{text[:start]}...{text[start + 3 - most :]}"
 
 
 def _figure(axes: Axes) -> Figure:

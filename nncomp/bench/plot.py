@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
     from nncomp.bench.records import Kind, Record, Row
 
-__all__ = ["COLOURS", "FORMATS", "as_svg", "check", "figure", "pareto", "save"]
+__all__ = [
+    "COLOURS",
+    "FORMATS",
+    "SETTINGS",
+    "as_svg",
+    "check",
+    "figure",
+    "metadata",
+    "pareto",
+    "save",
+]
 
 FORMATS = (".svg", ".png")
 
@@ -28,7 +38,7 @@ COLOURS = {"ink": "#333336", "own": "#d55e00", "peer": "#0072b2"}
 """Of Okabe and Ito, told apart by colour-blind people, too; the shapes differ as well."""
 
 _TITLES = {"compress": "Compression", "decompress": "Decompression"}
-_SETTINGS: dict[Any, Any] = {  # names of settings are a type of their own in some versions
+SETTINGS: dict[Any, Any] = {  # names of settings are a type of their own in some versions
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "nncomp",  # the same record gives the same file
     "font.size": 9,
@@ -81,9 +91,9 @@ def save(record: Record, path: Path) -> None:
     import matplotlib
 
     kind = path.suffix.lower()[1:]
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         drawn = figure(record)
-        drawn.savefig(path, format=kind, dpi=150, metadata=_metadata(kind))
+        drawn.savefig(path, format=kind, dpi=150, metadata=metadata(kind))
 
 
 def as_svg(record: Record, way: str) -> str:
@@ -98,13 +108,13 @@ def as_svg(record: Record, way: str) -> str:
     import matplotlib
 
     text = io.StringIO()
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         drawn = figure(record, (way,))
-        drawn.savefig(text, format="svg", transparent=True, metadata=_metadata("svg"))
+        drawn.savefig(text, format="svg", transparent=True, metadata=metadata("svg"))
     return text.getvalue()
 
 
-def _metadata(kind: str) -> dict[str, str | None]:
+def metadata(kind: str) -> dict[str, str | None]:
     """Nothing that changes from one day, or version, to the next."""
     return {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
 
@@ -124,7 +134,7 @@ def figure(record: Record, ways: Sequence[str] = WAYS) -> Figure:
 
     from nncomp.bench.labels import place_labels
 
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         drawn = Figure(figsize=(6.4 * len(ways), 4.8), layout="constrained")
         FigureCanvasAgg(drawn)  # measures the labels
         found = totals(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from nncomp.cli.transfer import (
 from nncomp.text import aligned, plural, printable, ratio_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from nncomp.api.explanation import Explanation, TensorCost
     from nncomp.cli.console import Console
@@ -33,23 +34,12 @@ __all__ = ["explain"]
 
 _ROWS = 12  # of a table
 _REGIONS = 5  # the costliest, of as many as the strip has
-_PICTURE_SUFFIXES = (".svg", ".png")
 _UNITS = {
     "byte": "every byte",
     "block": "each block of Zstandard",
     "segment": "each segment of one layout",
     "record": "each record",
 }
-
-
-def _check_plot(ctx: click.Context, param: click.Parameter, value: str | None) -> Path | None:
-    """Refuse before the work what drawing would refuse after it."""
-    if value is None:
-        return None
-    path = Path(value)
-    if path.suffix.lower() not in _PICTURE_SUFFIXES:
-        raise click.BadParameter(f"{value!r} ends in neither .svg nor .png.", ctx, param)
-    return path
 
 
 @click.command()
@@ -65,8 +55,8 @@ def _check_plot(ctx: click.Context, param: click.Parameter, value: str | None) -
 )
 @click.option(
     "--plot",
+    type=click.Path(path_type=Path),
     metavar="FILE",
-    callback=_check_plot,
     help="Draw it, too, as .svg or .png; needs matplotlib: pip install 'nncomp[plot]'.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite the file of --plot.")
@@ -99,10 +89,13 @@ def explain(
     from nncomp import api
     from nncomp.api.explanation import explain as find_out
 
-    draw = _drawing(plot)
+    if plot is not None:
+        from nncomp.bench.plot import check
+
+        check(plot)
 
     def work(name: str) -> None:
-        with open_input(name, special=True) as source:
+        with _drawing(plot, force) as draw, open_input(name, special=True) as source:
             refuse_typed_archive(source, force=False)
             size = _size(source) if console.shows_progress else None
             with console.progress(source.name, size, bytes_through(source.stream)) as progress:
@@ -112,6 +105,7 @@ def explain(
                     level=level,
                     context=resources.context(progress),
                 )
+            draw(found, source.name)
         if not found.compressed and (method or level):
             console.warn(source.name, "is an archive: -m and -1 to -9 do not count")
         title = click.format_filename(source.name)
@@ -119,9 +113,6 @@ def explain(
             click.echo(json.dumps({"file": title, **as_document(found)}, indent=2))
         else:
             click.echo(as_text(title, found, Style.of(sys.stdout)))
-        if plot is not None:
-            with file_rules.atomic_output(plot, overwrite=force) as sink:
-                draw(found, sink, Path(title).name)
 
     return Batch(console).run([file], work, recursive=False, wanted=lambda path: True)
 
@@ -133,15 +124,17 @@ def _size(source: Source) -> int | None:
     return of_archive if of_archive is not None or plain is None else 2 * plain
 
 
-def _drawing(plot: Path | None) -> Callable[..., None]:
-    """What draws; found before the work, so that what is missing is told then."""
+@contextmanager
+def _drawing(plot: Path | None, force: bool) -> Iterator[Callable[[Explanation, str], None]]:
+    """What draws; an output that exists is refused before the work."""
     if plot is None:
-        return lambda *args: None
-    from nncomp.bench.heat import draw, require_matplotlib
+        yield lambda found, name: None
+        return
+    from nncomp.bench.heat import draw
 
-    require_matplotlib()
     kind = plot.suffix.lower()[1:]
-    return lambda found, sink, title: draw(found, sink, title=title, kind=kind)
+    with file_rules.atomic_output(plot, overwrite=force) as sink:
+        yield lambda found, name: draw(found, sink, title=Path(name).name, kind=kind)
 
 
 def as_document(found: Explanation) -> dict[str, Any]:
