@@ -105,7 +105,7 @@ MEASUREMENTS: dict[str, Files | Tensors] = {
     "sep-enwik6": Files(_matching("enwik/enwik6"), ("sep", "mix"), _CLASSICS),
     "calgary-canterbury": Files(
         _matching("calgary/*", "canterbury/*"),
-        ("mix", "mix -9", "mix -3", "mix -1", "zstd -9", "zstd", "zipnn", "lz4"),
+        ("mix", "mix -3", "mix -1", "zstd -9", "zstd", "zipnn", "snappy", "lz4"),
     ),
     "tensors": Tensors(("--size", "128M", "--peers", "zipnn")),
     "tensors-peers": Tensors((*_LIKE_MEASURED, "f8_e4m3", "i8", "--rounds", "3")),
