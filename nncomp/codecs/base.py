@@ -40,6 +40,7 @@ Value: TypeAlias = int | float | str | bool
 Params: TypeAlias = Mapping[str, Value]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
+_SHAPE = re.compile("[1-9][0-9]{0,9}x[1-9][0-9]{0,9}")
 _SUFFIXES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -51,7 +52,7 @@ class Param:
         name: Key in the method string, lower case.
         kind: "int"; "size" (an int that accepts K, M, G suffixes, powers of 1024);
             "float"; "bool" (on/off); "choice" (one of `choices`); "digest" (16 hexadecimal
-            digits, or none).
+            digits, or none); "shape" (rows x columns, or auto).
         default: Value when neither the method string nor the level sets one.
         low, high: Inclusive bounds for numbers.
         choices: The valid words of a "choice".
@@ -61,7 +62,7 @@ class Param:
     """
 
     name: str
-    kind: Literal["int", "size", "float", "bool", "choice", "digest"]
+    kind: Literal["int", "size", "float", "bool", "choice", "digest", "shape"]
     default: Value
     low: float = 0
     high: float = 0
@@ -86,6 +87,8 @@ class Param:
             return {"on": True, "off": False}.get(text)
         if self.kind == "digest":
             return text if text == "none" or re.fullmatch("[0-9a-f]{16}", text) else None
+        if self.kind == "shape":
+            return text if text == "auto" or _SHAPE.fullmatch(text) else None
         if self.kind == "float":
             return float(text)
         if self.kind == "size" and text[-1:].upper() in _SUFFIXES:
@@ -107,6 +110,8 @@ class Param:
             return f"a size from {_in_words(int(self.low))} to {_in_words(int(self.high))}"
         if self.kind == "digest":
             return "16 hexadecimal digits, or none"
+        if self.kind == "shape":
+            return "rows and columns, as in 2048x64, or auto"
         what = "an integer" if self.kind == "int" else "a number"
         return f"{what} from {self.low:g} to {self.high:g}"
 

@@ -28,6 +28,7 @@ CODECS: dict[int, tuple[str, str]] = {
     8: ("mix", "nncomp.codecs.mix.mix:MIX"),
     16: ("sep", "nncomp.codecs.neural.sep:SEP"),
     32: ("zipnn", "nncomp.codecs.tensor.zipnn:ZIPNN"),
+    33: ("emb", "nncomp.codecs.embedding.emb:EMB"),
 }
 
 

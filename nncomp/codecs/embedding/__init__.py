@@ -1,0 +1,1 @@
+"""Tables of embeddings: error-bounded, with their repeated rows kept once."""

@@ -1,0 +1,153 @@
+"""Which codes are alike: rows and columns of a table by their scales.
+
+A row that was trained longer has larger numbers than others, and so have some columns. With
+h a whole number of half octaves, class of a row and class of a column add up to the scale of
+an element; scales next to each other share a context while that takes less space than two
+tables of frequencies.
+
+    element (i, j) belongs to context map[rows[i] + columns[j]]
+
+All decisions are whole numbers: the same archive on every machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nncomp.codecs.embedding.arrays import Array
+
+__all__ = ["CLASSES", "Contexts", "choose_contexts", "cost", "log_table"]
+
+CLASSES = 16
+"""Classes of rows, and of columns."""
+_SCALES = 2 * CLASSES - 1
+_SAMPLE = 1 << 16  # elements looked at, at most
+UNIT = 256
+"""Of a bit: what costs are counted in."""
+_TABLE = 6 * UNIT  # of one more symbol in a table
+_STREAM = 40 * 8 * UNIT  # of one more stream
+_BINS = 256
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """Where each element of a table belongs.
+
+    Attributes:
+        rows, columns: Classes, int64, below `CLASSES`; what is used begins with 0.
+        map: uint8: the context by sum of classes, ascending from 0 by 0 or 1.
+    """
+
+    rows: Array
+    columns: Array
+    map: Array
+
+    @property
+    def count(self) -> int:
+        """How many contexts there are."""
+        return int(self.map[-1]) + 1
+
+    def of_elements(self) -> Array:
+        """uint8: the context of each element, row by row."""
+        sums = self.rows.astype(np.uint8)[:, None] + self.columns.astype(np.uint8)
+        contexts: Array = self.map[sums].reshape(-1)
+        return contexts
+
+
+@cache
+def log_table() -> Array:
+    """n log2 n in `UNIT`s of a bit, int64, for n to `_SAMPLE`."""
+    n = np.arange(_SAMPLE + 1)
+    return np.rint(UNIT * n * np.log2(np.maximum(n, 1))).astype(np.int64)
+
+
+def cost(counts: Array) -> Array:
+    """What symbols that come so often take, and their table, along the last axis."""
+    table = log_table()
+    entropy = table[counts.sum(axis=-1)] - table[counts].sum(axis=-1)
+    total: Array = entropy + _TABLE * np.count_nonzero(counts, axis=-1)
+    return total
+
+
+def choose_contexts(codes: Array) -> Contexts | None:
+    """Contexts for a table; None where one for all is best.
+
+    Args:
+        codes: int32[rows, columns], both at least 1.
+    """
+    centre = int(codes.sum(dtype=np.int64)) // codes.size
+    size = np.abs(codes - np.int32(centre))
+    of_rows, of_columns = size.sum(axis=1, dtype=np.int64), size.sum(axis=0, dtype=np.int64)
+    rows = _classes(of_rows, codes.shape[1], int(of_rows.sum()), codes.size)
+    columns = _classes(of_columns, codes.shape[0], int(of_rows.sum()), codes.size)
+    if rows.max() == 0 and columns.max() == 0:
+        return None
+    few = max(1, _SAMPLE // codes.shape[1])
+    step = -(-len(codes) // few)
+    counts = _histograms(codes[::step], rows[::step], columns)
+    found = _merge(counts)
+    if found is None:
+        return None
+    map_, gain = found
+    told = cost(np.bincount(rows[::step])) + cost(np.bincount(columns))
+    return Contexts(rows, columns, map_) if gain > told else None
+
+
+def _classes(sums: Array, count: int, total: int, size: int) -> Array:
+    """Half octaves that a mean is above the least, as far as there are classes.
+
+    Args:
+        sums: Of rows or columns of `count` elements.
+        count: At least 1.
+        total: Sum of all `size` elements.
+        size: How many they are.
+    """
+    # In sixteenths of a code, and 2 of them more, since less than a tenth is as good as 0.
+    means = half_octaves(16 * sums // count + 2)
+    middle = int(half_octaves(np.array([16 * total // size + 2]))[0])
+    near = np.clip(means - middle, -CLASSES // 2, CLASSES // 2 - 1)
+    classes: Array = near - near.min()
+    return classes
+
+
+def half_octaves(n: Array) -> Array:
+    """Twice the binary logarithm, rounded down; of whole numbers from 1, up to 2^31."""
+    n = np.minimum(n, 1 << 31)
+    octave = np.frexp(n.astype(np.float64))[1].astype(np.int64) - 1
+    return 2 * octave + (n * n >> 2 * octave + 1 > 0)
+
+
+def _histograms(codes: Array, rows: Array, columns: Array) -> Array:
+    """How often each code, or run of neighbouring codes, is at each scale."""
+    low = int(codes.min())
+    shift = max(0, (int(codes.max()) - low).bit_length() - 8)
+    bins = codes - np.int32(low) >> shift
+    scales = rows.astype(np.int32)[:, None] + columns.astype(np.int32)
+    joint = np.bincount((scales * np.int32(_BINS) + bins).reshape(-1), minlength=_BINS * _SCALES)
+    return joint.reshape(_SCALES, _BINS)
+
+
+def _merge(counts: Array) -> tuple[Array, int] | None:
+    """The best way to cut scales into runs, and what it gains; None: not at all."""
+    there = np.flatnonzero(counts.any(axis=1))
+    sums = np.concatenate([np.zeros((1, _BINS), np.int64), np.cumsum(counts[there], axis=0)])
+    starts, stops = np.triu_indices(len(sums), 1)
+    costs = np.zeros((len(sums), len(sums)), np.int64)
+    costs[starts, stops] = cost(sums[stops] - sums[starts]) + _STREAM
+    best, cut = [0], [0]
+    for stop in range(1, len(sums)):
+        ways = np.array(best) + costs[:stop, stop]
+        cut.append(int(np.argmin(ways)))
+        best.append(int(ways.min()))
+    if cut[-1] == 0:
+        return None
+    map_ = np.zeros(_SCALES, np.uint8)
+    stop = len(there)
+    while stop := cut[stop]:
+        map_[there[stop] :] += 1
+    return map_, int(costs[0, -1]) - best[-1]

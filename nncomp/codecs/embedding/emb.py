@@ -1,0 +1,185 @@
+"""`emb`: tables of embeddings, quantised within a bound, their repeated rows kept once.
+
+Sources: error-bounded compression for recommendation training (Feng et al., SC'24,
+arXiv:2407.04272): quantisation, then an encoder for what comes again. FORMAT.md describes the
+payload, which knows of no file format.
+"""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import lz4.block
+import numpy as np
+import zstandard
+
+from nncomp.codecs.base import Block, Param
+from nncomp.codecs.embedding.payload import Wanted, decode_record, encode_record
+from nncomp.codecs.embedding.quantiser import BOUND_MAX
+from nncomp.codecs.embedding.records import Shape, cut
+from nncomp.codecs.embedding.table import AUTO, CODERS
+from nncomp.codecs.parallel import map_in_order, threads_within
+from nncomp.codecs.tensor.cursor import Cursor
+from nncomp.codecs.tensor.dtypes import DTYPES
+from nncomp.coding.jit import announced
+from nncomp.errors import CorruptError, MethodError
+from nncomp.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from nncomp.codecs.base import Buffer, Context, Params
+    from nncomp.codecs.embedding.records import Record
+
+__all__ = ["EMB"]
+
+_MIB = 1 << 20
+_BLOCK_MIN, _BLOCK_MAX = 64 << 10, 256 * _MIB
+# Payload, content, a table of it; codes, groups and contexts of a part, for each element.
+_BUFFERS, _ELEMENT, _PART = 4, 32, 1 << 22
+_LIBRARY_ERRORS = (zstandard.ZstdError, lz4.block.LZ4BlockError)
+_DTYPES = ("f32", "f16", "bf16", "f64")
+
+
+class _Emb:
+    """See `codecs.base.Codec`."""
+
+    name = "emb"
+    codec_id = 33
+    version = 1
+    profile = 0
+    independent = True
+    params = (
+        Param("bound", "float", 0.0, 0, BOUND_MAX, help="lossy: largest error; 0: none"),
+        Param(
+            "mode",
+            "choice",
+            "abs",
+            choices=("abs", "rel"),
+            help="abs: the bound as it is; rel: times the range of each table",
+        ),
+        Param(
+            "shape",
+            "shape",
+            AUTO,
+            help="rows and columns of tables without a file format around them",
+            stored=False,
+        ),
+        Param(
+            "dtype",
+            "choice",
+            "f32",
+            choices=_DTYPES,
+            help="element type of tables whose shape is given",
+            stored=False,
+        ),
+        Param(
+            "entropy",
+            "choice",
+            AUTO,
+            choices=(AUTO, *CODERS),
+            help="what codes the rows; auto: the smallest, or the fastest by bandwidth",
+            stored=False,
+        ),
+        Param(
+            "bandwidth",
+            "float",
+            0.0,
+            0,
+            1e15,
+            help="bytes per second of a network that archives are for; 0: size alone counts",
+            stored=False,
+        ),
+        Param("block", "size", 16 * _MIB, _BLOCK_MIN, _BLOCK_MAX, help="size of the records"),
+    )
+    levels: Mapping[int, Params] = MappingProxyType({})
+
+    def peek(self, params: Params) -> int:
+        """`settle` looks at what the caller has anyway."""
+        return 0
+
+    def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
+        """No larger records than content; a shape that a record has room for."""
+        _shape(params)
+        if not complete:
+            return params
+        return {**params, "block": max(_BLOCK_MIN, min(self.max_block(params), len(head)))}
+
+    def max_block(self, params: Params) -> int:
+        """The parameter `block`."""
+        return int(params["block"])
+
+    def memory(self, params: Params) -> int:
+        """Some buffers of a record, more of a part of a table; 4 MiB for the libraries."""
+        block = self.max_block(params)
+        return _BUFFERS * block + _ELEMENT * min(block // 2, _PART) + 4 * _MIB
+
+    def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
+        """One block for each record that `cut` gives."""
+        keep_freed_memory()
+        wanted = Wanted(
+            float(params["bound"]),
+            params["mode"] == "rel",
+            str(params["entropy"]),
+            float(params["bandwidth"]),
+        )
+
+        def encode(record: Record) -> Block:
+            payload = encode_record(record, wanted)
+            # What is checked and, where it is not smaller, stored: what comes out in the end.
+            raw = _decode(payload, bytearray(len(record.raw)))
+            return Block(len(raw), payload, raw)
+
+        records = cut(chunks, self.max_block(params), _shape(params))
+        threads = threads_within(context, self.memory(params))
+        with announced(context.notice):
+            for block in map_in_order(encode, records, threads):
+                context.progress(block.raw_size)
+                yield block
+
+    def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
+        """One buffer for each block."""
+        keep_freed_memory()
+        threads = threads_within(context, self.memory(params))
+        with announced(context.notice):
+            for raw in map_in_order(_decode_block, blocks, threads):
+                context.progress(len(raw))
+                yield raw
+
+
+def _decode_block(block: Block) -> Buffer:
+    if block.payload is None:
+        return block.raw if block.raw is not None else b""
+    return _decode(block.payload, block.target or bytearray(block.raw_size))
+
+
+def _decode(payload: Buffer, target: bytearray | memoryview) -> memoryview:
+    out = np.frombuffer(target, np.uint8)
+    try:
+        decode_record(Cursor(payload), out)
+    except _LIBRARY_ERRORS as error:
+        raise CorruptError(f"a plane cannot be decoded: {error}") from error
+    return target if isinstance(target, memoryview) else memoryview(target)
+
+
+def _shape(params: Params) -> Shape | None:
+    """The tables of a stream without a format; None: look for a format.
+
+    Raises:
+        MethodError: No record has room for a row.
+    """
+    if params["shape"] == AUTO:
+        return None
+    rows, columns = map(int, re.findall("[0-9]+", str(params["shape"])))
+    dtype = DTYPES[str(params["dtype"]).upper()]
+    if columns * dtype.unit > int(params["block"]):
+        raise MethodError(
+            f"shape={params['shape']} is not valid: a row has more bytes than a record. "
+            "Set block to more"
+        )
+    return Shape(rows, columns, dtype)
+
+
+EMB = _Emb()

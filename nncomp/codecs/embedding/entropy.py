@@ -1,0 +1,193 @@
+"""Codes and bit patterns to bytes, by the coding layer of the project.
+
+    planes of bytes, the lowest first, each by a coder of the tensor codec (huffman, lz4, zstd,
+    ans): for what is kept exactly, and for codes where that is asked for or smaller
+    groups of alike codes (`contexts`), each by rANS with a table of its own: for codes
+
+A group whose codes differ by more than 255, or need no table as fine as that, keeps their low
+bits as they are: where a distribution is smooth, nothing is gained by modelling them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nncomp.codecs.embedding.contexts import CLASSES, UNIT, Contexts, choose_contexts, cost
+from nncomp.codecs.embedding.sequence import LENGTH_MAX, decode_labels, encode_labels
+from nncomp.codecs.tensor.arrays import UNSIGNED
+from nncomp.codecs.tensor.layouts import Layout, join_planes, plane_sizes, split_planes
+from nncomp.codecs.tensor.planes import decode_plane, unpack_bitmap
+from nncomp.coding.varint import pack_varint, unpack_varint
+from nncomp.errors import CorruptError
+
+if TYPE_CHECKING:
+    from nncomp.codecs.base import Buffer
+    from nncomp.codecs.embedding.arrays import Array
+    from nncomp.codecs.embedding.machine import Machine
+    from nncomp.codecs.tensor.cursor import Cursor
+
+__all__ = ["decode_groups", "decode_planes", "encode_groups", "encode_planes"]
+
+_SYMBOLS = 256
+_SHIFT_MAX = 24
+_TRIES = 5  # shifts above the least
+_SAMPLE = 1 << 14  # codes of a group that are looked at for its shift
+_CLASS_DISCOUNT = 4
+
+
+def encode_planes(elements: Array, layout: Layout, backend: str, machine: Machine) -> list[Buffer]:
+    """Planes of unsigned integers, in buffers to be joined.
+
+    Args:
+        elements: Contiguous, of the layout's width.
+        layout: Of the family PLAIN or ROTATED.
+        backend: "huffman", "ans", "zstd" or "lz4".
+        machine: What computes.
+    """
+    if not len(elements):
+        return []
+    coder = machine.coder(backend)
+    repeats = backend in ("zstd", "lz4")
+    planes = split_planes(layout, elements, machine.planes) or []
+    return [part for plane in planes for part in coder.encode(plane, repeats=repeats)]
+
+
+def decode_planes(source: Cursor, count: int, layout: Layout, machine: Machine) -> Array:
+    """The inverse of `encode_planes`.
+
+    Raises:
+        CorruptError: There are no such planes.
+        Exception: Of a library that decodes them.
+    """
+    out = np.empty(count, UNSIGNED[layout.width])
+    if count:
+        planes = [decode_plane(source, size, machine.planes) for size in plane_sizes(layout, count)]
+        join_planes(layout, planes, out, machine.planes)
+    return out
+
+
+# --- groups ------------------------------------------------------------------------------
+
+
+def encode_groups(codes: Array, base: int, machine: Machine) -> list[Buffer]:
+    """Groups of alike codes.
+
+    Args:
+        codes: int32[rows, columns], not empty.
+        base: No code is below it.
+        machine: What computes.
+    """
+    contexts = None
+    if sum(codes.shape) <= LENGTH_MAX:
+        contexts = choose_contexts(codes)
+    flat = codes.reshape(-1)
+    if contexts is None:
+        of_elements, count = np.zeros(len(flat), np.uint8), 1
+    else:
+        of_elements, count = contexts.of_elements(), contexts.count
+    groups = machine.functions.gather(flat, base, of_elements, count)
+    parts = _encode_contexts(contexts, machine)
+    return parts + [
+        part for group in groups if len(group) for part in _encode_group(group, machine)
+    ]
+
+
+def decode_groups(source: Cursor, shape: tuple[int, int], machine: Machine) -> Array:
+    """The inverse of `encode_groups`: codes less their base, uint32, one dimension.
+
+    Raises:
+        CorruptError: There are no such groups.
+        Exception: Of a library that decodes planes.
+    """
+    size = shape[0] * shape[1]
+    contexts = _decode_contexts(source, shape, machine)
+    if contexts is None:
+        return _decode_group(source, size, machine)
+    of_elements = contexts.of_elements()
+    sizes = np.bincount(of_elements, minlength=contexts.count).tolist()
+    groups = [_decode_group(source, n, machine) if n else np.empty(0, np.uint32) for n in sizes]
+    out = np.empty(size, np.uint32)
+    machine.functions.scatter(groups, of_elements, out)
+    return out
+
+
+def _encode_contexts(contexts: Contexts | None, machine: Machine) -> list[Buffer]:
+    """u8: classes there are, 0 for no contexts; the classes; steps of the map; rows, columns."""
+    if contexts is None:
+        return [bytes([0])]
+    classes = np.concatenate([contexts.rows, contexts.columns])
+    names, first, index = np.unique(classes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.argsort(order)
+    labels = encode_labels(
+        rank[index.reshape(-1)],
+        len(names),
+        _CLASS_DISCOUNT,
+        machine.functions.find_intervals,
+        machine.functions.push_all,
+    )
+    steps = np.packbits(np.diff(contexts.map), bitorder="little").tobytes()
+    head = bytes([len(names), *names[order].tolist()]) + steps
+    return [head, pack_varint(len(labels)), labels]
+
+
+def _decode_contexts(source: Cursor, shape: tuple[int, int], machine: Machine) -> Contexts | None:
+    count = source.take(1)[0]
+    if count == 0:
+        return None
+    names = np.frombuffer(source.take(count), np.uint8).astype(np.int64)
+    size = 2 * CLASSES - 2
+    steps = unpack_bitmap(np.frombuffer(source.take(-(-size // 8)), np.uint8), size)
+    if count > CLASSES or names.max() >= CLASSES or len(np.unique(names)) < count:
+        raise CorruptError("classes of rows and columns contradict each other")
+    payload = source.take(unpack_varint(source))
+    length = sum(shape)
+    classes = names[
+        decode_labels(payload, length, count, _CLASS_DISCOUNT, machine.functions.follow)
+    ]
+    map_ = np.concatenate([[0], np.cumsum(steps)]).astype(np.uint8)
+    return Contexts(classes[: shape[0]], classes[shape[0] :], map_)
+
+
+def _encode_group(codes: Array, machine: Machine) -> list[Buffer]:
+    """varint: the least code; u8: low bits kept apart; plane of symbols; planes of bits."""
+    low = int(codes.min())
+    codes = codes - np.uint32(low)
+    shift = _choose_shift(codes)
+    parts: list[Buffer] = [pack_varint(low) + bytes([shift])]
+    symbols = (codes >> np.uint32(shift)).astype(np.uint8)
+    parts += machine.coder("ans").encode(symbols, repeats=False)
+    for bit in range(shift):
+        ones = codes >> np.uint32(bit) & np.uint32(1)
+        parts.append(np.packbits(ones.astype(np.uint8), bitorder="little").data)
+    return parts
+
+
+def _decode_group(source: Cursor, size: int, machine: Machine) -> Array:
+    low = unpack_varint(source)
+    shift = source.take(1)[0]
+    if shift > _SHIFT_MAX or low + (_SYMBOLS << shift) > 1 << 32:
+        raise CorruptError("a group of codes has codes above 32 bits")
+    codes: Array = decode_plane(source, size, machine.planes).astype(np.uint32)
+    codes <<= np.uint32(shift)
+    for bit in range(shift):
+        packed = np.frombuffer(source.take(-(-size // 8)), np.uint8)
+        codes |= unpack_bitmap(packed, size).astype(np.uint32) << np.uint32(bit)
+    codes += np.uint32(low)
+    return codes
+
+
+def _choose_shift(codes: Array) -> int:
+    """How many low bits of codes to keep apart, by what a sample would take."""
+    least = max(0, int(codes.max()).bit_length() - 8)
+    sample = codes[:: len(codes) // _SAMPLE + 1]
+    counts = np.bincount(sample >> np.uint32(least), minlength=_SYMBOLS)
+    best, found = least, int(cost(counts))
+    for more in range(1, _TRIES):
+        counts = counts.reshape(-1, 2).sum(axis=1)
+        other = int(cost(counts)) + more * UNIT * len(sample)
+        if other < found:
+            best, found = least + more, other
+    return best

@@ -1,0 +1,320 @@
+"""Some rows of a table: the rows that differ, once each, and which of them comes where.
+
+    part = u8 flags, then, each if its flag is set,
+        QUANTISED    bound f64, largest error f64, varint margin, varint base (zigzag)
+        REPEATED     varint: rows that differ; u8: discount; the sequence of rows
+        EXCEPTIONS   varint: how many; their places as planes; their bit patterns as planes
+    and then the rows that differ: GROUPED as groups, else u8 width and planes
+
+FORMAT.md says it field by field. Elements that are not QUANTISED are kept exactly.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nncomp.codecs.embedding.arrays import PATTERNS
+from nncomp.codecs.embedding.entropy import (
+    decode_groups,
+    decode_planes,
+    encode_groups,
+    encode_planes,
+)
+from nncomp.codecs.embedding.quantiser import BOUND_MAX, NO_MARGIN, quantise, step_of
+from nncomp.codecs.embedding.sequence import (
+    DISCOUNT_MAX,
+    choose_discount,
+    decode_labels,
+    encode_labels,
+)
+from nncomp.codecs.tensor.arrays import UNSIGNED
+from nncomp.codecs.tensor.layouts import PLAIN, ROTATED, Layout
+from nncomp.coding.varint import pack_varint, unpack_varint
+from nncomp.errors import CorruptError
+
+if TYPE_CHECKING:
+    from nncomp.codecs.base import Buffer
+    from nncomp.codecs.embedding.arrays import Array
+    from nncomp.codecs.embedding.machine import Machine
+    from nncomp.codecs.tensor.cursor import Cursor
+
+__all__ = ["PartHead", "PartInfo", "decode_part", "encode_part", "read_head"]
+
+QUANTISED, REPEATED, EXCEPTIONS, GROUPED = 1, 2, 4, 8
+_FLAGS = 15
+_NUMBERS = struct.Struct("<dd")
+_MARGIN_ZERO = 1200  # what stands for 2^0
+_STEPS = Layout(PLAIN, 4)
+_COLUMNS_MIN = 4  # of rows that are looked for: narrower ones are hardly larger than their number
+
+
+# --- head --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PartHead:
+    """What a part begins with.
+
+    Attributes:
+        flags: Of the names above.
+        bound: No element is off by more; 0 where all are exact.
+        error: The largest error that was measured.
+        margin: As for `quantiser.step_of`.
+        base: Added to codes.
+    """
+
+    flags: int
+    bound: float = 0.0
+    error: float = 0.0
+    margin: int = NO_MARGIN
+    base: int = 0
+
+    def pack(self) -> bytes:
+        """As `read_head` reads it."""
+        out = bytes([self.flags])
+        if self.flags & QUANTISED:
+            margin = 0 if self.margin == NO_MARGIN else self.margin + _MARGIN_ZERO
+            out += _NUMBERS.pack(self.bound, self.error) + pack_varint(margin)
+            out += pack_varint(-2 * self.base - 1 if self.base < 0 else 2 * self.base)
+        return out
+
+
+def read_head(source: Cursor) -> PartHead:
+    """The head of a part.
+
+    Raises:
+        CorruptError: There is none.
+    """
+    flags = source.take(1)[0]
+    if flags & ~_FLAGS or (flags & (EXCEPTIONS | GROUPED) and not flags & QUANTISED):
+        raise CorruptError("a part of a table has flags that contradict each other")
+    if not flags & QUANTISED:
+        return PartHead(flags)
+    bound, error = _NUMBERS.unpack(source.take(_NUMBERS.size))
+    margin = unpack_varint(source)
+    base = unpack_varint(source)
+    valid = 0 <= error <= bound <= BOUND_MAX and bound > 0
+    if not valid or margin > 2 * _MARGIN_ZERO or base > 1 << 32:
+        raise CorruptError("a part of a table has a bound, margin or base out of range")
+    margin = margin - _MARGIN_ZERO if margin else NO_MARGIN
+    return PartHead(flags, bound, error, margin, -(base + 1 >> 1) if base & 1 else base >> 1)
+
+
+# --- parts -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PartInfo:
+    """What became of a part.
+
+    Attributes:
+        head: Its head.
+        rows: Rows that it has.
+        unique: How many of them are kept.
+        exceptions: Elements that are kept exactly beside their codes.
+    """
+
+    head: PartHead
+    rows: int
+    unique: int
+    exceptions: int
+
+
+def encode_part(
+    rows: Array, kind: int, bound: float, coder: str, machine: Machine
+) -> tuple[list[Buffer], PartInfo]:
+    """A part, in buffers to be joined, and what became of it.
+
+    Args:
+        rows: Bit patterns [n, columns], C order, not empty.
+        kind: Of the elements.
+        bound: Absolute; 0: keep everything exactly.
+        coder: "huffman", "ans", "zstd" or "lz4".
+        machine: What computes.
+    """
+    columns = rows.shape[1]
+    index = None
+    if columns >= _COLUMNS_MIN:
+        rows, index = _join(rows, rows, machine)
+    found = quantise(rows.reshape(-1), kind, bound, machine.functions)
+    if found is None:
+        head = PartHead(REPEATED if _repeats(rows, index) else 0)
+        body = encode_planes(rows.reshape(-1), _exact(kind), coder, machine)
+        parts = [head.pack(), *_encode_index(rows, index, coder, machine), *body]
+        return parts, PartInfo(head, _length(rows, index), len(rows), 0)
+    codes, places = found.codes.reshape(-1, columns), found.places
+    if index is not None:
+        codes, joined = _join(codes, _keys(codes, places), machine)
+        places = joined[places // columns] * columns + places % columns
+        index = joined[index]
+    flags = QUANTISED
+    flags |= REPEATED if _repeats(codes, index) else 0
+    flags |= EXCEPTIONS if len(places) else 0
+    flags |= GROUPED if coder == "ans" else 0
+    head = PartHead(flags, bound, found.error, found.margin, int(codes.min()))
+    parts = [head.pack(), *_encode_index(codes, index, coder, machine)]
+    if len(places):
+        parts += _encode_exceptions(places, found.exceptions, kind, coder, machine)
+    parts += _encode_codes(codes, head, coder, machine)
+    return parts, PartInfo(head, _length(codes, index), len(codes), len(places))
+
+
+def decode_part(source: Cursor, kind: int, out: Array, machine: Machine) -> None:
+    """Fill in the rows of a part, bit patterns [n, columns], C order, not empty.
+
+    Raises:
+        CorruptError: There is no such part.
+        Exception: Of a library that decodes planes.
+    """
+    head = read_head(source)
+    count, columns = out.shape
+    index = None
+    if head.flags & REPEATED:
+        count, index = _decode_index(source, len(out), machine)
+    rows = out if index is None else np.empty((count, columns), out.dtype)
+    if head.flags & QUANTISED:
+        places, exceptions = _decode_exceptions(source, head, rows.size, kind, machine)
+        codes = _decode_codes(source, head, (count, columns), machine)
+        step = step_of(head.bound, head.margin)
+        flat = rows.reshape(-1)
+        machine.functions.from_codes(codes, head.base, step, kind, flat)
+        flat[places] = exceptions
+    else:
+        flat = decode_planes(source, rows.size, _exact(kind), machine)
+        rows[:] = flat.reshape(rows.shape)
+    if index is not None:
+        np.take(rows, index, axis=0, out=out, mode="clip")  # "clip" needs no copy
+
+
+def _exact(kind: int) -> Layout:
+    return Layout(ROTATED, PATTERNS[kind].itemsize)
+
+
+# --- rows --------------------------------------------------------------------------------
+
+
+def _join(rows: Array, keys: Array, machine: Machine) -> tuple[Array, Array]:
+    """The rows whose keys differ, and which of them each is."""
+    first, index = machine.functions.find_rows(_octets(keys))
+    return rows if len(first) == len(rows) else rows[first], index
+
+
+def _octets(rows: Array) -> Array:
+    """Rows as bytes, filled up to whole words."""
+    octets = rows.view(np.uint8)
+    missing = -octets.shape[1] % 8
+    if not missing:
+        return octets
+    filled = np.zeros((len(rows), octets.shape[1] + missing), np.uint8)
+    filled[:, : octets.shape[1]] = octets
+    return filled
+
+
+def _keys(codes: Array, places: Array) -> Array:
+    """What tells rows of codes apart: the codes, and for those with exceptions their number."""
+    if not len(places):
+        return codes
+    numbers = np.zeros((len(codes), 1), np.int32)
+    special = places // codes.shape[1]
+    numbers[special, 0] = special + 1
+    return np.concatenate([codes, numbers], axis=1)
+
+
+def _repeats(rows: Array, index: Array | None) -> bool:
+    return index is not None and len(rows) < len(index)
+
+
+def _length(rows: Array, index: Array | None) -> int:
+    return len(rows) if index is None else len(index)
+
+
+def _encode_index(rows: Array, index: Array | None, coder: str, machine: Machine) -> list[Buffer]:
+    """Which row comes where: varint: how many differ; u8: discount, or 0 for planes."""
+    if index is None or not _repeats(rows, index):
+        return []
+    count = pack_varint(len(rows))
+    if coder != "ans":
+        layout = _index_layout(len(rows))
+        numbers = index.astype(UNSIGNED[layout.width])
+        return [count + bytes([0]), *encode_planes(numbers, layout, coder, machine)]
+    discount = choose_discount(index, len(rows))
+    functions = machine.functions
+    labels = encode_labels(index, len(rows), discount, functions.find_intervals, functions.push_all)
+    return [count + bytes([discount]) + pack_varint(len(labels)), labels]
+
+
+def _decode_index(source: Cursor, length: int, machine: Machine) -> tuple[int, Array]:
+    """How many rows differ, and which of them comes where."""
+    count = unpack_varint(source)
+    discount = source.take(1)[0]
+    if not 0 < count < length or discount > DISCOUNT_MAX:
+        raise CorruptError("a part of a table has more rows that differ than rows")
+    if discount:
+        payload = source.take(unpack_varint(source))
+        labels = decode_labels(payload, length, count, discount, machine.functions.follow)
+        return count, labels
+    index = decode_planes(source, length, _index_layout(count), machine)
+    if int(index.max()) >= count:
+        raise CorruptError("a part of a table has a row that is none of those that differ")
+    return count, index.astype(np.int64)
+
+
+def _index_layout(count: int) -> Layout:
+    return Layout(PLAIN, 1 if count <= 1 << 8 else 2 if count <= 1 << 16 else 4)
+
+
+# --- elements ----------------------------------------------------------------------------
+
+
+def _encode_exceptions(
+    places: Array, exceptions: Array, kind: int, coder: str, machine: Machine
+) -> list[Buffer]:
+    """varint: how many; planes of the steps from place to place; planes of bit patterns."""
+    order = np.argsort(places)
+    steps = np.diff(places[order], prepend=-1).astype(np.uint32)
+    return [
+        pack_varint(len(places)),
+        *encode_planes(steps, _STEPS, coder, machine),
+        *encode_planes(exceptions[order], _exact(kind), coder, machine),
+    ]
+
+
+def _decode_exceptions(
+    source: Cursor, head: PartHead, size: int, kind: int, machine: Machine
+) -> tuple[Array, Array]:
+    """Places, int64, and bit patterns."""
+    if not head.flags & EXCEPTIONS:
+        return np.empty(0, np.int64), np.empty(0, PATTERNS[kind])
+    count = unpack_varint(source)
+    if not 0 < count <= size:
+        raise CorruptError("a part of a table has more exceptions than elements")
+    steps = decode_planes(source, count, _STEPS, machine)
+    places = np.cumsum(steps, dtype=np.int64) - 1
+    if not steps.all() or places[-1] >= size:
+        raise CorruptError("an exception lies outside its table")
+    return places, decode_planes(source, count, _exact(kind), machine)
+
+
+def _encode_codes(codes: Array, head: PartHead, coder: str, machine: Machine) -> list[Buffer]:
+    """Groups; or u8: bytes of a code, and planes."""
+    if head.flags & GROUPED:
+        return encode_groups(codes, head.base, machine.functions, machine)
+    span = int(codes.max()) - head.base
+    layout = _index_layout(span + 1)
+    narrow = (codes.reshape(-1) - np.int32(head.base)).astype(UNSIGNED[layout.width])
+    return [bytes([layout.width]), *encode_planes(narrow, layout, coder, machine)]
+
+
+def _decode_codes(
+    source: Cursor, head: PartHead, shape: tuple[int, int], machine: Machine
+) -> Array:
+    if head.flags & GROUPED:
+        return decode_groups(source, shape, machine.functions, machine)
+    width = source.take(1)[0]
+    if width not in (1, 2, 4):
+        raise CorruptError(f"a part of a table has codes of {width} bytes")
+    return decode_planes(source, shape[0] * shape[1], Layout(PLAIN, width), machine)

@@ -1,0 +1,241 @@
+"""A whole table to bytes that describe themselves, and back.
+
+    payload = u8 kind of elements, varint rows, varint columns, part*
+
+A part has as many rows as there are left, up to `part_rows`; before each but the last stands
+its size. See FORMAT.md. The pair of functions is what the codec `emb` and the exchange between
+processes share.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import lz4.block
+import numpy as np
+import zstandard
+
+from nncomp.codecs.embedding.arrays import FLOATS, KINDS, PATTERNS
+from nncomp.codecs.embedding.machine import machine
+from nncomp.codecs.embedding.parts import PartInfo, decode_part, encode_part
+from nncomp.codecs.embedding.quantiser import BOUND_MAX, absolute_bound, kind_of, patterns_of
+from nncomp.codecs.embedding.sequence import LENGTH_MAX
+from nncomp.codecs.tensor.cursor import Cursor
+from nncomp.coding.varint import pack_varint, unpack_varint
+from nncomp.errors import CorruptError, LimitError, MethodError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nncomp.codecs.base import Buffer
+    from nncomp.codecs.embedding.arrays import Array
+    from nncomp.codecs.embedding.machine import Machine
+
+__all__ = [
+    "AUTO",
+    "CODERS",
+    "TableInfo",
+    "decode_rows",
+    "decode_table",
+    "encode_patterns",
+    "encode_table",
+    "part_rows",
+    "read_shape",
+]
+
+AUTO = "auto"
+CODERS = ("huffman", "ans", "lz4", "zstd")
+"""What codes codes and indices."""
+# Nominal speeds in bytes of the table per second, compressing and decompressing: measured on
+# one core, written down once, so that what is chosen does not depend on the day.
+_SPEEDS = {
+    "huffman": (1.0e9, 1.5e9),
+    "ans": (0.8e9, 1.2e9),
+    "lz4": (1.0e9, 2.0e9),
+    "zstd": (0.7e9, 1.6e9),
+}
+_PART = 1 << 22  # elements of a part, at most, but for one row
+_SIZE_MAX = (1 << 31) - 1  # rows, and columns
+_LIBRARY_ERRORS = (zstandard.ZstdError, lz4.block.LZ4BlockError)
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What became of a table.
+
+    Attributes:
+        kind: Name of the element type.
+        shape: Rows, columns.
+        bound: Absolute; 0: kept exactly.
+        error: The largest error.
+        unique: Rows that are kept; those of different parts count for each.
+        exceptions: Elements that are kept exactly beside their codes.
+        coder: One of `CODERS`.
+    """
+
+    kind: str
+    shape: tuple[int, int]
+    bound: float
+    error: float
+    unique: int
+    exceptions: int
+    coder: str
+
+
+def encode_table(
+    values: Array,
+    *,
+    bound: float,
+    mode: str = "abs",
+    entropy: str = AUTO,
+    bandwidth: float = 0.0,
+    dtype: str | None = None,
+) -> bytes:
+    """A table of embeddings as bytes, no element off by more than a bound.
+
+    Args:
+        values: float16, float32, float64 or bfloat16 (of `ml_dtypes`, or uint16 bit patterns
+            with `dtype="BF16"`), of two dimensions.
+        bound: 0 or more; 0 keeps everything exactly, as NaN and infinities are in any case.
+        mode: "abs": `bound` is the largest error; "rel": that divided by the difference of
+            the largest and the smallest finite value of the table.
+        entropy: One of `CODERS`, or "auto": what gives the fewest bytes, or what is fastest
+            over a network of some `bandwidth`.
+        bandwidth: Bytes per second; 0: the size alone counts.
+        dtype: "BF16" where the values are bit patterns.
+
+    Returns:
+        What `decode_table` takes; it tells type, shape and bound.
+
+    Raises:
+        MethodError: An argument is out of range, or of another type.
+    """
+    if mode not in ("abs", "rel"):
+        raise MethodError(f"mode={mode!r} is not valid: expected abs or rel")
+    if entropy not in (AUTO, *CODERS):
+        raise MethodError(f"entropy={entropy!r} is not valid: expected {AUTO} or one of {CODERS}")
+    if not 0 <= bound <= BOUND_MAX or not bandwidth >= 0:
+        raise MethodError("bound and bandwidth are not valid: expected 0 or more")
+    if values.ndim != 2 or max(values.shape) > _SIZE_MAX:
+        raise MethodError(f"a table has two dimensions below 2^31, not the shape {values.shape}")
+    kind = kind_of(values.dtype, dtype)
+    rows = patterns_of(values, kind)
+    tools = machine(rows.nbytes)
+    if mode == "rel":
+        bound = absolute_bound(rows.reshape(-1), kind, bound, tools.functions)
+    return encode_patterns(rows, kind, bound, entropy, bandwidth, tools)[0]
+
+
+def encode_patterns(
+    rows: Array, kind: int, bound: float, entropy: str, bandwidth: float, tools: Machine
+) -> tuple[bytes, TableInfo]:
+    """The payload of a table, and what became of it.
+
+    Args:
+        rows: Bit patterns [n, columns], C order.
+        kind: Of the elements.
+        bound: Absolute.
+        entropy, bandwidth: As for `encode_table`.
+        tools: What computes; makes no difference to the bytes.
+    """
+    names = CODERS if entropy == AUTO and bandwidth else ("ans", "zstd")
+    tried = [
+        (*_encode(rows, kind, bound, name, tools), name)
+        for name in (names if entropy == AUTO else (entropy,))
+    ]
+    if bandwidth:
+        payload, infos, coder = min(
+            tried, key=lambda one: _seconds(one[2], len(one[0]), rows.nbytes, bandwidth)
+        )
+    else:
+        payload, infos, coder = min(tried, key=lambda one: len(one[0]))
+    return payload, TableInfo(
+        KINDS[kind],
+        rows.shape,
+        max((info.head.bound for info in infos), default=0.0),
+        max((info.head.error for info in infos), default=0.0),
+        sum(info.unique for info in infos),
+        sum(info.exceptions for info in infos),
+        coder,
+    )
+
+
+def _seconds(coder: str, coded: int, size: int, bandwidth: float) -> float:
+    """1 / speed-up of sending a table, 1 / CR + B (1 / Tc + 1 / Td)."""
+    compress, decompress = _SPEEDS[coder]
+    return coded / max(size, 1) + bandwidth * (1 / compress + 1 / decompress)
+
+
+def _encode(
+    rows: Array, kind: int, bound: float, coder: str, tools: Machine
+) -> tuple[bytes, list[PartInfo]]:
+    out: list[Buffer] = [bytes([kind]) + pack_varint(len(rows)) + pack_varint(rows.shape[1])]
+    infos: list[PartInfo] = []
+    left = len(rows)
+    for part in _parts(rows):
+        buffers, info = encode_part(part, kind, bound, coder, tools)
+        left -= len(part)
+        out += ([pack_varint(sum(map(len, buffers)))] if left else []) + buffers
+        infos.append(info)
+    return b"".join(out), infos
+
+
+def decode_table(payload: Buffer, limit: int) -> Array:
+    """The table that `encode_table` was given, but for errors within the bound.
+
+    Args:
+        payload: Trusted in nothing.
+        limit: Bytes that the table may have; some times as much are taken.
+
+    Returns:
+        float16, float32 or float64; uint16 for the bit patterns of bfloat16.
+
+    Raises:
+        CorruptError: There is no such table.
+        LimitError: It is larger than `limit`.
+    """
+    source = Cursor(payload)
+    kind, shape = read_shape(source)
+    size = math.prod(shape) * PATTERNS[kind].itemsize
+    if size > limit:
+        raise LimitError(f"a table takes {size} bytes of memory, the limit is {limit} bytes")
+    rows = np.empty(shape, PATTERNS[kind])
+    decode_rows(source, kind, rows, machine(size))
+    return rows if KINDS[kind] == "BF16" else rows.view(FLOATS[kind])
+
+
+def read_shape(source: Cursor) -> tuple[int, tuple[int, int]]:
+    """What a payload begins with: kind of the elements, rows and columns."""
+    kind = source.take(1)[0]
+    shape = (unpack_varint(source), unpack_varint(source))
+    if kind >= len(KINDS) or max(shape) > _SIZE_MAX:
+        raise CorruptError("a table has a type or a shape that does not exist")
+    return kind, shape
+
+
+def decode_rows(source: Cursor, kind: int, rows: Array, tools: Machine) -> None:
+    """Fill in bit patterns [n, columns] from the parts, with which `source` must end."""
+    left = len(rows)
+    try:
+        for part in _parts(rows):
+            left -= len(part)
+            some = Cursor(source.take(unpack_varint(source))) if left else source
+            decode_part(some, kind, part, tools)
+            if some.left:
+                raise CorruptError("a table goes on behind the last row of a part")
+    except _LIBRARY_ERRORS as error:
+        raise CorruptError(f"a plane cannot be decoded: {error}") from error
+
+
+def _parts(rows: Array) -> Iterator[Array]:
+    """Views of the rows of each part; none of an empty table."""
+    step = part_rows(rows.shape[1])
+    for start in range(0, len(rows) if rows.size else 0, step):
+        yield rows[start : start + step]
+
+
+def part_rows(columns: int) -> int:
+    """Rows of a part, but for the last."""
+    return max(1, min(LENGTH_MAX, _PART // max(1, columns)))
