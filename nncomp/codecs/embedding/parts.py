@@ -302,7 +302,7 @@ def _decode_exceptions(
 def _encode_codes(codes: Array, head: PartHead, coder: str, machine: Machine) -> list[Buffer]:
     """Groups; or u8: bytes of a code, and planes."""
     if head.flags & GROUPED:
-        return encode_groups(codes, head.base, machine.functions, machine)
+        return encode_groups(codes, head.base, machine)
     span = int(codes.max()) - head.base
     layout = _index_layout(span + 1)
     narrow = (codes.reshape(-1) - np.int32(head.base)).astype(UNSIGNED[layout.width])
@@ -313,7 +313,7 @@ def _decode_codes(
     source: Cursor, head: PartHead, shape: tuple[int, int], machine: Machine
 ) -> Array:
     if head.flags & GROUPED:
-        return decode_groups(source, shape, machine.functions, machine)
+        return decode_groups(source, shape, machine)
     width = source.take(1)[0]
     if width not in (1, 2, 4):
         raise CorruptError(f"a part of a table has codes of {width} bytes")
