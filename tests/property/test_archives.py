@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 import nncomp
 from nncomp.errors import FormatError, NncompError, TruncatedError
 
-METHODS = ["store", "zstd", "lz4", "snappy", "zipnn", "mix"]
+METHODS = ["store", "zstd", "lz4", "snappy", "zipnn", "emb", "mix"]
 SMALL = {
     "store": b"stored as it is",
     **dict.fromkeys(["zstd", "lz4", "snappy"], b"again and again " * 6),
-    **dict.fromkeys(["zipnn", "mix"], b"again and again " * 9),
+    **dict.fromkeys(["zipnn", "emb", "mix"], b"again and again " * 9),
 }
 RECORDS = b"".join(struct.pack("<IhB", 1000 * i, i * i % 301 - 150, 255) for i in range(150))
 SOUND = b"".join(struct.pack("<h", i * i * 37 % 401 - 200) for i in range(600))
@@ -38,6 +38,8 @@ methods = st.sampled_from(
         "zipnn:dtype=bf16,backend=huffman",
         "zipnn:dtype=bool",
         "zipnn:groups=5,backend=zstd",
+        "emb",
+        "emb:shape=7x20",
     ]
 ).flatmap(
     lambda name: (

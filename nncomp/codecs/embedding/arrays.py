@@ -172,7 +172,10 @@ def widen(x: Array, kind: int) -> Array:
     if kind == BF16:
         return (x.astype(np.uint32) << 16).view(np.float32)
     values = x.view(FLOATS[kind])
-    return values.astype(np.float32) if kind == F16 else values
+    if kind != F16:
+        return values
+    with np.errstate(invalid="ignore"):  # of signalling NaN
+        return values.astype(np.float32)
 
 
 def _rounded(values: Array, kind: int) -> Array:

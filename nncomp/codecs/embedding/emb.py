@@ -11,15 +11,13 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import lz4.block
 import numpy as np
-import zstandard
 
 from nncomp.codecs.base import Block, Param
 from nncomp.codecs.embedding.payload import Wanted, decode_record, encode_record
 from nncomp.codecs.embedding.quantiser import BOUND_MAX
 from nncomp.codecs.embedding.records import Shape, cut
-from nncomp.codecs.embedding.table import AUTO, CODERS
+from nncomp.codecs.embedding.table import AUTO, CODERS, LIBRARY_ERRORS
 from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.dtypes import DTYPES
@@ -39,7 +37,6 @@ _MIB = 1 << 20
 _BLOCK_MIN, _BLOCK_MAX = 64 << 10, 256 * _MIB
 # Payload, content, a table of it; codes, groups and contexts of a part, for each element.
 _BUFFERS, _ELEMENT, _PART = 4, 32, 1 << 22
-_LIBRARY_ERRORS = (zstandard.ZstdError, lz4.block.LZ4BlockError)
 _DTYPES = ("f32", "f16", "bf16", "f64")
 
 
@@ -159,7 +156,7 @@ def _decode(payload: Buffer, target: bytearray | memoryview) -> memoryview:
     out = np.frombuffer(target, np.uint8)
     try:
         decode_record(Cursor(payload), out)
-    except _LIBRARY_ERRORS as error:
+    except LIBRARY_ERRORS as error:
         raise CorruptError(f"a plane cannot be decoded: {error}") from error
     return target if isinstance(target, memoryview) else memoryview(target)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import lz4.block
 import numpy as np
+import snappy
 import zstandard
 
 from nncomp.codecs.embedding.arrays import FLOATS, KINDS, PATTERNS
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AUTO",
     "CODERS",
+    "LIBRARY_ERRORS",
     "TableInfo",
     "decode_rows",
     "decode_table",
@@ -58,7 +60,8 @@ _SPEEDS = {
 }
 _PART = 1 << 22  # elements of a part, at most, but for one row
 _SIZE_MAX = (1 << 31) - 1  # rows, and columns
-_LIBRARY_ERRORS = (zstandard.ZstdError, lz4.block.LZ4BlockError)
+LIBRARY_ERRORS = (zstandard.ZstdError, lz4.block.LZ4BlockError, snappy.UncompressError)
+"""What planes that are none may raise."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,7 @@ def decode_rows(source: Cursor, kind: int, rows: Array, tools: Machine) -> None:
             decode_part(some, kind, part, tools)
             if some.left:
                 raise CorruptError("a table goes on behind the last row of a part")
-    except _LIBRARY_ERRORS as error:
+    except LIBRARY_ERRORS as error:
         raise CorruptError(f"a plane cannot be decoded: {error}") from error
 
 
