@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-TENSORS = README[README.index("### Tensors and model files") : README.index("### Pipes")]
+TENSORS = README[README.index("### Tensors and model files") : README.index("### Embedding tables")]
+EMBEDDINGS = README[README.index("### Embedding tables") : README.index("### Pipes")]
 
 
-def table(start: str) -> str:
+def table(start: str, within: str = README) -> str:
     """The table whose titles begin like that, without them."""
-    text = README[README.index(start) :]
+    text = within[within.index(start) :]
     return text[text.index("\n") : text.index("\n\n")]
 
 
@@ -100,18 +101,14 @@ def model(scale: float) -> bytes:
     return len(header).to_bytes(8, "little") + header + content
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> str:
-    """Run the commands of the section on tensors, one after the other; what they print."""
-    programs = tmp_path / "programs"
+def run_commands(section: str, folder: Path) -> str:
+    """Run the commands of a section, one after the other; what they print."""
+    programs = folder / "programs"
     programs.mkdir()
     (programs / "nncomp").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m nncomp "$@"\n')
     (programs / "nncomp").chmod(0o755)
-    for number, name in enumerate(["model", "tuned", "newest"]):
-        Path(f"{name}.safetensors").write_bytes(model(1 + number / 1000))
-    Path("weights.raw").write_bytes(model(2)[-10_000:])
-    commands = re.findall(r"^    (nncomp .*)$", TENSORS, re.MULTILINE)
-    assert len(commands) > 10
+    commands = re.findall(r"^    (nncomp .*)$", section, re.MULTILINE)
+    assert len(commands) > 3
     run = subprocess.run(
         ["/bin/sh", "-e", "-c", "\n".join(commands)],
         env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
@@ -122,6 +119,15 @@ def shell(tmp_path: Path) -> str:
     )
     assert (run.returncode, run.stderr) == (0, "")
     return run.stdout
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> str:
+    """What the commands of the section on tensors print."""
+    for number, name in enumerate(["model", "tuned", "newest"]):
+        Path(f"{name}.safetensors").write_bytes(model(1 + number / 1000))
+    Path("weights.raw").write_bytes(model(2)[-10_000:])
+    return run_commands(TENSORS, tmp_path)
 
 
 def test_commands_for_tensors(shell: str) -> None:
@@ -156,3 +162,24 @@ def test_every_option_of_zipnn_has_a_counterpart() -> None:
     parameters = {p.name for p in by_name("zipnn").params}
     ours = re.findall(r"(\w+)=", " ".join(re.findall(r"`([^`]+)`", " ".join(o for _, o in rows))))
     assert set(ours) <= parameters | {"dtype", "shape", "threads"}
+
+
+# --- embeddings
+
+
+def test_commands_for_embeddings(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    table = random.normal(size=(500, 64)).astype(np.float32)[random.zipf(1.3, 2048) % 500]
+    Path("lookups.f32").write_bytes(table.tobytes())
+    np.save("lookups.npy", table)
+    run_commands(EMBEDDINGS, tmp_path)
+    assert 0 < np.abs(np.load("copy.npy") - table).max() <= 1e-3
+    assert Path("lookups.f32.nnc").stat().st_size < 0.1 * table.nbytes
+
+
+def test_every_parameter_of_emb_is_in_the_table() -> None:
+    rows = re.findall(
+        r"^\| ([^|]*) \|", table("| parameter | what it sets | default |", EMBEDDINGS), re.MULTILINE
+    )
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert named == [p.name for p in by_name("emb").params]

@@ -18,6 +18,7 @@ from nncomp.codecs.embedding.payload import Wanted, decode_record, encode_record
 from nncomp.codecs.embedding.quantiser import BOUND_MAX
 from nncomp.codecs.embedding.records import Shape, cut
 from nncomp.codecs.embedding.table import AUTO, CODERS, LIBRARY_ERRORS
+from nncomp.codecs.embedding.zip_sums import ZipSums
 from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.dtypes import DTYPES
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from nncomp.codecs.base import Buffer, Context, Params
+    from nncomp.codecs.embedding.payload import Coded
     from nncomp.codecs.embedding.records import Record
 
 __all__ = ["EMB"]
@@ -123,18 +125,17 @@ class _Emb:
             float(params["bandwidth"]),
         )
 
-        def encode(record: Record) -> Block:
-            payload = encode_record(record, wanted)
-            # What is checked and, where it is not smaller, stored: what comes out in the end.
-            raw = _decode(payload, bytearray(len(record.raw)))
-            return Block(len(raw), payload, raw)
+        def encode(record: Record) -> Coded:
+            return encode_record(record, wanted)
 
         records = cut(chunks, self.max_block(params), _shape(params))
         threads = threads_within(context, self.memory(params))
+        sums = ZipSums()
         with announced(context.notice):
-            for block in map_in_order(encode, records, threads):
-                context.progress(block.raw_size)
-                yield block
+            for coded in map_in_order(encode, records, threads):
+                coded.recode(sums.pass_on(coded.record, coded.content))
+                context.progress(len(coded.content))
+                yield Block(len(coded.content), coded.payload(), memoryview(coded.content))
 
     def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
         """One buffer for each block."""

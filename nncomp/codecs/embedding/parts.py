@@ -1,7 +1,7 @@
 """Some rows of a table: the rows that differ, once each, and which of them comes where.
 
     part = u8 flags, then, each if its flag is set,
-        QUANTISED    bound f64, largest error f64, varint margin, varint base (zigzag)
+        QUANTISED    bound f64, largest error u16, varint margin, varint base (zigzag)
         REPEATED     varint: rows that differ; u8: discount; the sequence of rows
         EXCEPTIONS   varint: how many; their places as planes; their bit patterns as planes
     and then the rows that differ: GROUPED as groups, else u8 width and planes
@@ -11,6 +11,7 @@ FORMAT.md says it field by field. Elements that are not QUANTISED are kept exact
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,7 +47,8 @@ __all__ = ["PartHead", "PartInfo", "decode_part", "encode_part", "read_head"]
 
 QUANTISED, REPEATED, EXCEPTIONS, GROUPED = 1, 2, 4, 8
 _FLAGS = 15
-_NUMBERS = struct.Struct("<dd")
+_NUMBERS = struct.Struct("<dH")
+_WHOLE = 65535  # what stands for an error as large as the bound
 _MARGIN_ZERO = 1200  # what stands for 2^0
 _STEPS = Layout(PLAIN, 4)
 _COLUMNS_MIN = 4  # of rows that are looked for: narrower ones are hardly larger than their number
@@ -62,23 +64,28 @@ class PartHead:
     Attributes:
         flags: Of the names above.
         bound: No element is off by more; 0 where all are exact.
-        error: The largest error that was measured.
+        share: The largest error that was measured, in 65535ths of the bound, rounded up.
         margin: As for `quantiser.step_of`.
         base: Added to codes.
     """
 
     flags: int
     bound: float = 0.0
-    error: float = 0.0
+    share: int = 0
     margin: int = NO_MARGIN
     base: int = 0
+
+    @property
+    def error(self) -> float:
+        """The largest error."""
+        return self.bound * (self.share / _WHOLE)
 
     def pack(self) -> bytes:
         """As `read_head` reads it."""
         out = bytes([self.flags])
         if self.flags & QUANTISED:
             margin = 0 if self.margin == NO_MARGIN else self.margin + _MARGIN_ZERO
-            out += _NUMBERS.pack(self.bound, self.error) + pack_varint(margin)
+            out += _NUMBERS.pack(self.bound, self.share) + pack_varint(margin)
             out += pack_varint(-2 * self.base - 1 if self.base < 0 else 2 * self.base)
         return out
 
@@ -94,14 +101,13 @@ def read_head(source: Cursor) -> PartHead:
         raise CorruptError("a part of a table has flags that contradict each other")
     if not flags & QUANTISED:
         return PartHead(flags)
-    bound, error = _NUMBERS.unpack(source.take(_NUMBERS.size))
+    bound, share = _NUMBERS.unpack(source.take(_NUMBERS.size))
     margin = unpack_varint(source)
     base = unpack_varint(source)
-    valid = 0 <= error <= bound <= BOUND_MAX and bound > 0
-    if not valid or margin > 2 * _MARGIN_ZERO or base > 1 << 32:
+    if not 0 < bound <= BOUND_MAX or margin > 2 * _MARGIN_ZERO or base > 1 << 32:
         raise CorruptError("a part of a table has a bound, margin or base out of range")
     margin = margin - _MARGIN_ZERO if margin else NO_MARGIN
-    return PartHead(flags, bound, error, margin, -(base + 1 >> 1) if base & 1 else base >> 1)
+    return PartHead(flags, bound, share, margin, -(base + 1 >> 1) if base & 1 else base >> 1)
 
 
 # --- parts -------------------------------------------------------------------------------
@@ -155,7 +161,8 @@ def encode_part(
     flags |= REPEATED if _repeats(codes, index) else 0
     flags |= EXCEPTIONS if len(places) else 0
     flags |= GROUPED if coder == "ans" else 0
-    head = PartHead(flags, bound, found.error, found.margin, int(codes.min()))
+    share = math.ceil(found.error / bound * _WHOLE)
+    head = PartHead(flags, bound, share, found.margin, int(codes.min()))
     parts = [head.pack(), *_encode_index(codes, index, coder, machine)]
     if len(places):
         parts += _encode_exceptions(places, found.exceptions, kind, coder, machine)

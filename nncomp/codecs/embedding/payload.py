@@ -17,17 +17,19 @@ from nncomp.codecs.embedding.arrays import KINDS, PATTERNS
 from nncomp.codecs.embedding.machine import machine
 from nncomp.codecs.embedding.quantiser import absolute_bound
 from nncomp.codecs.embedding.table import decode_rows, encode_patterns, read_shape
+from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.planes import decode_plane
 from nncomp.coding.varint import pack_varint, unpack_varint
 from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nncomp.codecs.base import Buffer
     from nncomp.codecs.embedding.arrays import Array
     from nncomp.codecs.embedding.records import Piece, Record
-    from nncomp.codecs.tensor.cursor import Cursor
 
-__all__ = ["OTHER", "TABLE", "Wanted", "decode_record", "encode_record"]
+__all__ = ["OTHER", "TABLE", "Coded", "Wanted", "decode_record", "encode_record"]
 
 OTHER, TABLE = range(2)
 
@@ -48,20 +50,49 @@ class Wanted:
     bandwidth: float
 
 
-def encode_record(record: Record, wanted: Wanted) -> bytes:
-    """The payload of a record."""
-    parts: list[Buffer] = []
+@dataclass
+class Coded:
+    """A record whose tables are coded.
+
+    Attributes:
+        record: As it was.
+        content: What will be decoded.
+        parts: For each piece what is coded, its size and kind before it.
+    """
+
+    record: Record
+    content: bytearray
+    parts: list[list[Buffer]]
+
+    def recode(self, numbers: Iterable[int]) -> None:
+        """Code some pieces that are no tables anew, since `content` was changed there."""
+        for number in numbers:
+            start = sum(piece.size for piece in self.record.pieces[:number])
+            stop = start + self.record.pieces[number].size
+            self.parts[number] = _encode_other(memoryview(self.content)[start:stop])
+
+    def payload(self) -> bytes:
+        """The payload of the record."""
+        return b"".join(part for parts in self.parts for part in parts)
+
+
+def encode_record(record: Record, wanted: Wanted) -> Coded:
+    """Code the pieces of a record."""
+    coded = Coded(record, bytearray(record.raw), [])
+    content = np.frombuffer(coded.content, np.uint8)
     start = 0
     for piece in record.pieces:
         raw = record.raw[start : start + piece.size]
-        start += piece.size
-        parts.append(pack_varint(piece.size))
         if piece.kind is None:
-            parts += [bytes([OTHER]), *_encode_other(raw)]
+            coded.parts.append(_encode_other(raw))
         else:
             table = _encode_table(raw, piece, wanted)
-            parts += [bytes([TABLE]) + pack_varint(len(table)), table]
-    return b"".join(parts)
+            head = pack_varint(piece.size) + bytes([TABLE]) + pack_varint(len(table))
+            coded.parts.append([head, table])
+            if wanted.bound:
+                _decode_table(Cursor(table), content[start : start + piece.size])
+        start += piece.size
+    return coded
 
 
 def decode_record(payload: Cursor, out: Array) -> None:
@@ -81,7 +112,7 @@ def decode_record(payload: Cursor, out: Array) -> None:
         if kind == OTHER:
             some[:] = decode_plane(payload, size, machine(size).planes)
         else:
-            _decode_table(type(payload)(payload.take(unpack_varint(payload))), some)
+            _decode_table(Cursor(payload.take(unpack_varint(payload))), some)
         done += size
     if payload.left:
         raise CorruptError("a payload goes on behind its last segment")
@@ -89,7 +120,11 @@ def decode_record(payload: Cursor, out: Array) -> None:
 
 def _encode_other(raw: memoryview) -> list[Buffer]:
     """Headers and names, mostly."""
-    return machine(len(raw)).coder("zstd").encode(np.frombuffer(raw, np.uint8), repeats=True)
+    head = pack_varint(len(raw)) + bytes([OTHER])
+    return [
+        head,
+        *machine(len(raw)).coder("zstd").encode(np.frombuffer(raw, np.uint8), repeats=True),
+    ]
 
 
 def _encode_table(raw: memoryview, piece: Piece, wanted: Wanted) -> bytes:

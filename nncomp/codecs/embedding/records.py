@@ -7,11 +7,11 @@ table of their own, with the range of their own values: never a larger one than 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from nncomp.codecs.tensor.dtypes import DTYPES
+from nncomp.codecs.tensor.dtypes import BYTES, DTYPES
 from nncomp.codecs.tensor.formats import segments
 from nncomp.codecs.tensor.formats.base import Segment
 from nncomp.codecs.tensor.window import Window
@@ -33,7 +33,8 @@ _FLOATS = {
     "C64": "F32",
     "C128": "F64",
 }
-_OTHERS = 1 << 20  # bytes of a piece that is no table
+_OTHERS = 1 << 20  # bytes of a piece that is no table; a ZIP directory is one piece
+_HEADERS, _HEADER_MAX = 2, 4096  # before a table: pieces, and bytes of each
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ class Piece:
         size: Bytes.
         kind: Name of the type of floats; None: these are no floats.
         columns: Of the table that it is.
+        first: Whether it begins a segment of the file.
     """
 
     size: int
     kind: str | None = None
     columns: int = 1
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,13 @@ def cut(chunks: Iterable[Buffer], block: int, shape: Shape | None) -> Iterator[R
             if piece is None:
                 break
             if piece.size > room:
-                yield Record(window.take(), pieces)
-                pieces, room = [], block
-            pieces.append(piece)
+                kept = _headers(pieces) if piece.kind else []
+                size = sum(one.size for one in kept)
+                if len(kept) == len(pieces) or size + piece.size > block:
+                    kept, size = [], 0
+                yield Record(window.take(size), pieces[: len(pieces) - len(kept)])
+                pieces, room = kept, block - size
+            pieces.append(replace(piece, first=not done))
             window.advance(piece.size)
             done += piece.size
             room -= piece.size
@@ -106,6 +113,19 @@ def cut(chunks: Iterable[Buffer], block: int, shape: Shape | None) -> Iterator[R
             break
     if pieces:
         yield Record(window.take(), pieces)
+
+
+def _headers(pieces: list[Piece]) -> list[Piece]:
+    """The last pieces as far as they are small and no tables: what stands before a table.
+
+    They go into the record of the table, since a sum of its bytes may be in them.
+    """
+    count = 0
+    while count < min(len(pieces), _HEADERS) and not (
+        pieces[-1 - count].kind or pieces[-1 - count].size > _HEADER_MAX
+    ):
+        count += 1
+    return pieces[len(pieces) - count :]
 
 
 def _known(shape: Shape) -> Iterator[Segment]:
@@ -125,7 +145,8 @@ def _next_piece(window: Window, segment: Segment, done: int, block: int) -> Piec
     left = block if segment.size is None else min(block, segment.size - done)
     kind = _FLOATS.get(segment.dtype.name) if segment.dtype else None
     if kind is None:
-        size = window.available(min(left, _OTHERS))
+        rest = segment.size is None and segment.dtype == BYTES
+        size = window.available(left if rest else min(left, _OTHERS))
         return Piece(size) if size else None
     have = window.available(left)
     unit = DTYPES[kind].unit

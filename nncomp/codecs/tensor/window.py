@@ -57,10 +57,14 @@ class Window:
         self._ahead += size
         self.position += size
 
-    def take(self) -> memoryview:
-        """All bytes between the two places, which become one."""
-        size = self._ahead
-        self._ahead = 0
+    def take(self, keep: int = 0) -> memoryview:
+        """All bytes between the two places, which become one.
+
+        Args:
+            keep: How many bytes before the second place are left between the two.
+        """
+        size = self._ahead - keep
+        self._ahead = keep
         self._size -= size
         parts: list[memoryview] = []
         while size:

@@ -15,10 +15,13 @@ from nncomp.codecs.tensor.formats.base import file_size, malformed, read_at
 from nncomp.errors import TensorFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import BinaryIO
 
 __all__ = [
+    "DESCRIPTOR_CRC",
     "DESCRIPTOR_MAX",
+    "LOCAL_CRC",
     "LOCAL_MAX",
     "LOCAL_SIZE",
     "STORED",
@@ -26,6 +29,7 @@ __all__ = [
     "Local",
     "central_directory",
     "descriptor_size",
+    "directory_sums",
     "find_descriptor",
     "is_archive",
     "is_local",
@@ -36,7 +40,11 @@ STORED = 0
 LOCAL_SIZE = 30
 LOCAL_MAX = LOCAL_SIZE + 2 * 0xFFFF
 """Bytes from the beginning of a local header that are enough for `local_header`."""
+LOCAL_CRC = 14
+"""Where in a local header the CRC-32 of its entry is, in four bytes."""
 DESCRIPTOR_MAX = 24
+DESCRIPTOR_CRC = 4
+"""Where in a data descriptor the CRC-32 is."""
 
 _LOCAL = b"PK\x03\x04"
 _CENTRAL = b"PK\x01\x02"
@@ -49,6 +57,7 @@ _CENTRAL_FIELDS = struct.Struct("<4s6H3I5H2I")  # 4.3.12
 _END_FIELDS = struct.Struct("<4s4H2IH")  # 4.3.16
 _END64_FIELDS = struct.Struct("<4sQ2H2I4Q")  # 4.3.14
 _LOCATOR_FIELDS = struct.Struct("<4sIQI")  # 4.3.15
+_DIRECTORY_CRC = 16
 _ENCRYPTED = 1 << 0
 _HAS_DESCRIPTOR = 1 << 3
 _IN_ZIP64 = 0xFFFFFFFF
@@ -189,6 +198,27 @@ def central_directory(file: BinaryIO) -> list[Entry]:
     entries.sort(key=lambda entry: entry.offset)
     _check_entries(entries, start)
     return entries
+
+
+def directory_sums(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where the CRC-32 of each entry is, and the offset of its local header.
+
+    Args:
+        data: Begins with the central directory; what cannot be read ends it.
+    """
+    at = 0
+    while len(data) - at >= _CENTRAL_FIELDS.size and data[at : at + 4] == _CENTRAL:
+        fields = _CENTRAL_FIELDS.unpack_from(data, at)
+        packed, raw, name_size, extra_size, comment_size, *_, offset = fields[8:]
+        names = at + _CENTRAL_FIELDS.size
+        if _IN_ZIP64 in (packed, raw, offset):
+            extra = data[names + name_size : names + name_size + extra_size]
+            try:
+                raw, packed, offset = _zip64(extra, (raw, packed, offset), at)
+            except TensorFileError:
+                return
+        yield at + _DIRECTORY_CRC, offset
+        at = names + name_size + extra_size + comment_size
 
 
 def _find_directory(file: BinaryIO) -> tuple[int, int, int]:

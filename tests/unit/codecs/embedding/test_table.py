@@ -1,5 +1,6 @@
 """Whole tables: every type, shape and coder, with and without compiled functions."""
 
+from contextlib import suppress
 from unittest.mock import patch
 
 import numpy as np
@@ -224,10 +225,8 @@ def test_damage(number: int) -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes(data: bytes) -> None:
     for start in (b"", b"\x00\x08\x08", b"\x00\x40\x08\x0b", b"\x01\x20\x04\x09"):
-        try:
+        with suppress(NncompError):
             decode_table(start + data, 1 << 16)
-        except NncompError:
-            continue
 
 
 @given(
@@ -248,6 +247,6 @@ def test_heads_are_read_as_written() -> None:
         (7, 1 << 30, 1000),
         (2, 0, 0),
     ):
-        head = parts.PartHead(flags, 0.5, 0.25, margin, base)
+        head = parts.PartHead(flags, 0.5, 77, margin, base)
         read = parts.read_head(table.Cursor(head.pack()))
         assert read == (head if flags & 1 else parts.PartHead(flags))
