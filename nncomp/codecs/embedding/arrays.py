@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nncomp.codecs.embedding.contexts import costs, histograms, scales
 from nncomp.codecs.embedding.sequence import find_intervals, follow, push_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
+
+    from nncomp.codecs.embedding.contexts import Contexts
 
 
 __all__ = [
@@ -33,13 +36,16 @@ __all__ = [
     "PATTERNS",
     "Array",
     "Ops",
+    "costs",
     "find_intervals",
     "find_rows",
     "follow",
     "from_codes",
     "gather",
+    "histograms",
     "ops",
     "push_all",
+    "scales",
     "scatter",
     "spread",
     "to_codes",
@@ -72,8 +78,12 @@ class Ops(Protocol):
     spread: Callable[[Array], tuple[float, float]]
     to_codes: Callable[[Array, float, float, int, Array], float]
     from_codes: Callable[[Array, int, float, int, Array], None]
-    gather: Callable[[Array, int, Array, int], list[Array]]
-    scatter: Callable[[list[Array], Array, Array], None]
+    gather: Callable[[Array, int, Contexts], list[Array]]
+    scatter: Callable[[list[Array], Contexts, Array], None]
+    # Those of contexts.py.
+    scales: Callable[[Array, int], tuple[Array, Array]]
+    histograms: Callable[[Array, Array, Array, int, int], Array]
+    costs: Callable[[Array, Array], Array]
     # Those of sequence.py, which are compiled as they stand.
     find_intervals: Callable[[Array, int, int, Array, Array], None]
     push_all: Callable[[Array, Array, Array], int]
@@ -193,26 +203,33 @@ def _widened(x: Array, kind: int) -> Array:
 # --- contexts ----------------------------------------------------------------------------
 
 
-def gather(codes: Array, base: int, contexts: Array, count: int) -> list[Array]:
+def gather(codes: Array, base: int, contexts: Contexts) -> list[Array]:
     """The codes of each context, less `base`, in their order.
 
     Args:
-        codes: int32, one dimension.
+        codes: int32[rows, columns].
         base: No code is below it.
-        contexts: uint8, of the size of codes.
-        count: No context is as large.
+        contexts: Where they belong.
 
     Returns:
-        uint32, `count` arrays.
+        uint32, an array for each context.
     """
     positive = (codes.astype(np.int64) - base).astype(np.uint32)
-    return [positive[contexts == k] for k in range(count)]
+    numbers = _numbers(contexts)
+    return [positive[numbers == k] for k in range(contexts.count)]
 
 
-def scatter(groups: list[Array], contexts: Array, out: Array) -> None:
-    """The inverse of `gather` with base 0; `out` is uint32."""
+def scatter(groups: list[Array], contexts: Contexts, out: Array) -> None:
+    """The inverse of `gather` with base 0; `out` is uint32[rows, columns]."""
+    numbers = _numbers(contexts)
     for k, group in enumerate(groups):
-        out[contexts == k] = group
+        out[numbers == k] = group
+
+
+def _numbers(contexts: Contexts) -> Array:
+    """The context of each element."""
+    numbers: Array = contexts.map[contexts.rows[:, None] + contexts.columns]
+    return numbers
 
 
 @cache

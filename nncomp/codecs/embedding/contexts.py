@@ -14,24 +14,51 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from nncomp.codecs.embedding.arrays import Array
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
 
-__all__ = ["CLASSES", "Contexts", "choose_contexts", "cost", "log_table"]
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+
+__all__ = [
+    "CLASSES",
+    "SCALES",
+    "TABLE",
+    "UNIT",
+    "Contexts",
+    "Functions",
+    "choose_contexts",
+    "costs",
+    "histograms",
+    "log_table",
+    "scales",
+]
 
 CLASSES = 16
 """Classes of rows, and of columns."""
-_SCALES = 2 * CLASSES - 1
+SCALES = 2 * CLASSES - 1
+"""Sums of a class of a row and one of a column."""
 _SAMPLE = 1 << 16  # elements looked at, at most
 UNIT = 256
 """Of a bit: what costs are counted in."""
-_TABLE = 6 * UNIT  # of one more symbol in a table
+TABLE = 6 * UNIT
+"""What one more symbol in a table costs."""
 _STREAM = 40 * 8 * UNIT  # of one more stream
 _BINS = 256
+
+
+class Functions(Protocol):
+    """What computes: the functions of this module, or these compiled."""
+
+    scales: Callable[[Array, int], tuple[Array, Array]]
+    histograms: Callable[[Array, Array, Array, int, int], Array]
+    costs: Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
@@ -39,7 +66,7 @@ class Contexts:
     """Where each element of a table belongs.
 
     Attributes:
-        rows, columns: Classes, int64, below `CLASSES`; what is used begins with 0.
+        rows, columns: Classes, uint8, below `CLASSES`.
         map: uint8: the context by sum of classes, ascending from 0 by 0 or 1.
     """
 
@@ -52,11 +79,13 @@ class Contexts:
         """How many contexts there are."""
         return int(self.map[-1]) + 1
 
-    def of_elements(self) -> Array:
-        """uint8: the context of each element, row by row."""
-        sums = self.rows.astype(np.uint8)[:, None] + self.columns.astype(np.uint8)
-        contexts: Array = self.map[sums].reshape(-1)
-        return contexts
+    def sizes(self) -> list[int]:
+        """How many elements each context has."""
+        rows = np.bincount(self.rows, minlength=CLASSES)
+        columns = np.bincount(self.columns, minlength=CLASSES)
+        of_scales = np.convolve(rows, columns)
+        sizes: list[int] = np.bincount(self.map, of_scales, self.count).astype(np.int64).tolist()
+        return sizes
 
 
 @cache
@@ -66,36 +95,68 @@ def log_table() -> Array:
     return np.rint(UNIT * n * np.log2(np.maximum(n, 1))).astype(np.int64)
 
 
-def cost(counts: Array) -> Array:
-    """What symbols that come so often take, and their table, along the last axis."""
-    table = log_table()
-    entropy = table[counts.sum(axis=-1)] - table[counts].sum(axis=-1)
-    total: Array = entropy + _TABLE * np.count_nonzero(counts, axis=-1)
+def costs(counts: Array, table: Array) -> Array:
+    """What symbols that come so often take, and the table of each row, in `UNIT`s.
+
+    Args:
+        counts: int64[n, symbols].
+        table: `log_table`.
+    """
+    entropy = table[counts.sum(axis=1)] - table[counts].sum(axis=1)
+    total: Array = entropy + TABLE * np.count_nonzero(counts, axis=1)
     return total
 
 
-def choose_contexts(codes: Array) -> Contexts | None:
+def scales(codes: Array, centre: int) -> tuple[Array, Array]:
+    """Sums of what codes are away from a centre, for each row and each column, int64."""
+    size = np.abs(codes - np.int32(centre))
+    return size.sum(axis=1, dtype=np.int64), size.sum(axis=0, dtype=np.int64)
+
+
+def histograms(codes: Array, rows: Array, columns: Array, low: int, shift: int) -> Array:
+    """How often each run of neighbouring codes is at each scale, int64[SCALES, 256].
+
+    Args:
+        codes: int32[rows, columns].
+        rows, columns: Classes, uint8.
+        low: The least code.
+        shift: Such that no code less `low` has more than 8 bits above.
+    """
+    bins = codes - np.int32(low) >> shift
+    sums = rows.astype(np.int32)[:, None] + columns.astype(np.int32)
+    joint = np.bincount((sums * np.int32(_BINS) + bins).reshape(-1), minlength=_BINS * SCALES)
+    return joint.reshape(SCALES, _BINS).astype(np.int64)
+
+
+def choose_contexts(codes: Array, functions: Functions) -> Contexts | None:
     """Contexts for a table; None where one for all is best.
 
     Args:
         codes: int32[rows, columns], both at least 1.
+        functions: `scales`, `histograms` and `costs`, or these compiled.
     """
-    centre = int(codes.sum(dtype=np.int64)) // codes.size
-    size = np.abs(codes - np.int32(centre))
-    of_rows, of_columns = size.sum(axis=1, dtype=np.int64), size.sum(axis=0, dtype=np.int64)
-    rows = _classes(of_rows, codes.shape[1], int(of_rows.sum()), codes.size)
-    columns = _classes(of_columns, codes.shape[0], int(of_rows.sum()), codes.size)
-    if rows.max() == 0 and columns.max() == 0:
-        return None
     few = max(1, _SAMPLE // codes.shape[1])
     step = -(-len(codes) // few)
-    counts = _histograms(codes[::step], rows[::step], columns)
-    found = _merge(counts)
+    centre = int(codes.sum(dtype=np.int64)) // codes.size
+    of_rows, of_columns = functions.scales(codes, centre)
+    total = int(of_columns.sum())
+    rows = _classes(of_rows, codes.shape[1], total, codes.size)
+    columns = _classes(of_columns, codes.shape[0], total, codes.size)
+    if not rows.any() and not columns.any():
+        return None
+    low = int(codes.min())
+    shift = max(0, (int(codes.max()) - low).bit_length() - 8)
+    counts = functions.histograms(codes[::step], rows[::step], columns, low, shift)
+    found = _merge(counts, functions)
     if found is None:
         return None
     map_, gain = found
-    told = cost(np.bincount(rows[::step])) + cost(np.bincount(columns))
-    return Contexts(rows, columns, map_) if gain > told else None
+    told = np.stack(
+        [np.bincount(classes, minlength=CLASSES) for classes in (rows[::step], columns)]
+    )
+    return (
+        Contexts(rows, columns, map_) if gain > functions.costs(told, log_table()).sum() else None
+    )
 
 
 def _classes(sums: Array, count: int, total: int, size: int) -> Array:
@@ -111,7 +172,7 @@ def _classes(sums: Array, count: int, total: int, size: int) -> Array:
     means = half_octaves(16 * sums // count + 2)
     middle = int(half_octaves(np.array([16 * total // size + 2]))[0])
     near = np.clip(means - middle, -CLASSES // 2, CLASSES // 2 - 1)
-    classes: Array = near - near.min()
+    classes: Array = (near - near.min()).astype(np.uint8)
     return classes
 
 
@@ -122,23 +183,13 @@ def half_octaves(n: Array) -> Array:
     return 2 * octave + (n * n >> 2 * octave + 1 > 0)
 
 
-def _histograms(codes: Array, rows: Array, columns: Array) -> Array:
-    """How often each code, or run of neighbouring codes, is at each scale."""
-    low = int(codes.min())
-    shift = max(0, (int(codes.max()) - low).bit_length() - 8)
-    bins = codes - np.int32(low) >> shift
-    scales = rows.astype(np.int32)[:, None] + columns.astype(np.int32)
-    joint = np.bincount((scales * np.int32(_BINS) + bins).reshape(-1), minlength=_BINS * _SCALES)
-    return joint.reshape(_SCALES, _BINS)
-
-
-def _merge(counts: Array) -> tuple[Array, int] | None:
+def _merge(counts: Array, functions: Functions) -> tuple[Array, int] | None:
     """The best way to cut scales into runs, and what it gains; None: not at all."""
     there = np.flatnonzero(counts.any(axis=1))
     sums = np.concatenate([np.zeros((1, _BINS), np.int64), np.cumsum(counts[there], axis=0)])
     starts, stops = np.triu_indices(len(sums), 1)
     costs = np.zeros((len(sums), len(sums)), np.int64)
-    costs[starts, stops] = cost(sums[stops] - sums[starts]) + _STREAM
+    costs[starts, stops] = functions.costs(sums[stops] - sums[starts], log_table()) + _STREAM
     best, cut = [0], [0]
     for stop in range(1, len(sums)):
         ways = np.array(best) + costs[:stop, stop]
@@ -146,7 +197,7 @@ def _merge(counts: Array) -> tuple[Array, int] | None:
         best.append(int(ways.min()))
     if cut[-1] == 0:
         return None
-    map_ = np.zeros(_SCALES, np.uint8)
+    map_ = np.zeros(SCALES, np.uint8)
     stop = len(there)
     while stop := cut[stop]:
         map_[there[stop] :] += 1

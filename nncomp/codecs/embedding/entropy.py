@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nncomp.codecs.embedding.contexts import CLASSES, UNIT, Contexts, choose_contexts, cost
+from nncomp.codecs.embedding.contexts import CLASSES, UNIT, Contexts, choose_contexts, log_table
 from nncomp.codecs.embedding.sequence import LENGTH_MAX, decode_labels, encode_labels
 from nncomp.codecs.tensor.arrays import UNSIGNED
 from nncomp.codecs.tensor.layouts import Layout, join_planes, plane_sizes, split_planes
@@ -24,7 +24,7 @@ from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
     from nncomp.codecs.base import Buffer
-    from nncomp.codecs.embedding.arrays import Array
+    from nncomp.codecs.embedding.arrays import Array, Ops
     from nncomp.codecs.embedding.machine import Machine
     from nncomp.codecs.tensor.cursor import Cursor
 
@@ -81,13 +81,11 @@ def encode_groups(codes: Array, base: int, machine: Machine) -> list[Buffer]:
     """
     contexts = None
     if sum(codes.shape) <= LENGTH_MAX:
-        contexts = choose_contexts(codes)
-    flat = codes.reshape(-1)
+        contexts = choose_contexts(codes, machine.functions)
     if contexts is None:
-        of_elements, count = np.zeros(len(flat), np.uint8), 1
+        groups = [(codes.reshape(-1) - np.int32(base)).view(np.uint32)]
     else:
-        of_elements, count = contexts.of_elements(), contexts.count
-    groups = machine.functions.gather(flat, base, of_elements, count)
+        groups = machine.functions.gather(codes, base, contexts)
     parts = _encode_contexts(contexts, machine)
     return parts + [
         part for group in groups if len(group) for part in _encode_group(group, machine)
@@ -101,16 +99,14 @@ def decode_groups(source: Cursor, shape: tuple[int, int], machine: Machine) -> A
         CorruptError: There are no such groups.
         Exception: Of a library that decodes planes.
     """
-    size = shape[0] * shape[1]
     contexts = _decode_contexts(source, shape, machine)
     if contexts is None:
-        return _decode_group(source, size, machine)
-    of_elements = contexts.of_elements()
-    sizes = np.bincount(of_elements, minlength=contexts.count).tolist()
-    groups = [_decode_group(source, n, machine) if n else np.empty(0, np.uint32) for n in sizes]
-    out = np.empty(size, np.uint32)
-    machine.functions.scatter(groups, of_elements, out)
-    return out
+        return _decode_group(source, shape[0] * shape[1], machine)
+    empty = np.empty(0, np.uint32)
+    groups = [_decode_group(source, n, machine) if n else empty for n in contexts.sizes()]
+    out = np.empty(shape, np.uint32)
+    machine.functions.scatter(groups, contexts, out)
+    return out.reshape(-1)
 
 
 def _encode_contexts(contexts: Contexts | None, machine: Machine) -> list[Buffer]:
@@ -137,7 +133,7 @@ def _decode_contexts(source: Cursor, shape: tuple[int, int], machine: Machine) -
     count = source.take(1)[0]
     if count == 0:
         return None
-    names = np.frombuffer(source.take(count), np.uint8).astype(np.int64)
+    names = np.frombuffer(source.take(count), np.uint8)
     size = 2 * CLASSES - 2
     steps = unpack_bitmap(np.frombuffer(source.take(-(-size // 8)), np.uint8), size)
     if count > CLASSES or names.max() >= CLASSES or len(np.unique(names)) < count:
@@ -155,7 +151,7 @@ def _encode_group(codes: Array, machine: Machine) -> list[Buffer]:
     """varint: the least code; u8: low bits kept apart; plane of symbols; planes of bits."""
     low = int(codes.min())
     codes = codes - np.uint32(low)
-    shift = _choose_shift(codes)
+    shift = _choose_shift(codes, machine.functions)
     parts: list[Buffer] = [pack_varint(low) + bytes([shift])]
     symbols = (codes >> np.uint32(shift)).astype(np.uint8)
     parts += machine.coder("ans").encode(symbols, repeats=False)
@@ -179,15 +175,13 @@ def _decode_group(source: Cursor, size: int, machine: Machine) -> Array:
     return codes
 
 
-def _choose_shift(codes: Array) -> int:
+def _choose_shift(codes: Array, functions: Ops) -> int:
     """How many low bits of codes to keep apart, by what a sample would take."""
     least = max(0, int(codes.max()).bit_length() - 8)
     sample = codes[:: len(codes) // _SAMPLE + 1]
-    counts = np.bincount(sample >> np.uint32(least), minlength=_SYMBOLS)
-    best, found = least, int(cost(counts))
+    counts = np.zeros((_TRIES, _SYMBOLS), np.int64)
+    counts[0] = np.bincount(sample >> np.uint32(least), minlength=_SYMBOLS)
     for more in range(1, _TRIES):
-        counts = counts.reshape(-1, 2).sum(axis=1)
-        other = int(cost(counts)) + more * UNIT * len(sample)
-        if other < found:
-            best, found = least + more, other
-    return best
+        counts[more, : _SYMBOLS // 2] = counts[more - 1, ::2] + counts[more - 1, 1::2]
+    bits = UNIT * len(sample) * np.arange(_TRIES)
+    return least + int(np.argmin(functions.costs(counts, log_table()) + bits))

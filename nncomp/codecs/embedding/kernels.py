@@ -8,18 +8,23 @@ import numpy as np
 
 from nncomp.codecs.embedding import arrays, sequence
 from nncomp.codecs.embedding.arrays import BF16, CODE_MAX, F16, F64, MISSED
+from nncomp.codecs.embedding.contexts import SCALES, TABLE
 from nncomp.coding.jit import inline, kernel
 
 if TYPE_CHECKING:
     from nncomp.codecs.embedding.arrays import Array
+    from nncomp.codecs.embedding.contexts import Contexts
 
 __all__ = [
+    "costs",
     "find_intervals",
     "find_rows",
     "follow",
     "from_codes",
     "gather",
+    "histograms",
     "push_all",
+    "scales",
     "scatter",
     "spread",
     "to_codes",
@@ -174,39 +179,96 @@ def _from_codes(codes: Array, base: int, step: float, out: Array) -> None:
 # --- contexts ----------------------------------------------------------------------------
 
 
-def gather(codes: Array, base: int, contexts: Array, count: int) -> list[Array]:
+def gather(codes: Array, base: int, contexts: Contexts) -> list[Array]:
     """See arrays.py."""
-    out = np.empty(len(codes), np.uint32)
-    ends = _gather(_sealed(codes), base, _sealed(contexts), count, out)
+    sizes = contexts.sizes()
+    ends = np.cumsum(np.array(sizes, np.int64))
+    out = np.empty(codes.size, np.uint32)
+    c = contexts
+    _gather(_sealed(codes), base, c.rows, c.columns, c.map, ends - sizes, out)
     return np.split(out, ends[:-1])
 
 
 @kernel
-def _gather(codes: Array, base: int, contexts: Array, count: int, out: Array) -> Array:
-    """Fill in the groups one after the other; where they end."""
-    sizes = np.zeros(count, np.int64)
-    for k in contexts:
-        sizes[k] += 1
-    at = np.cumsum(sizes) - sizes
-    for i in range(len(codes)):
-        k = contexts[i]
-        out[at[k]] = np.uint32(codes[i] - base)
-        at[k] += 1
-    return at
+def _gather(
+    codes: Array, base: int, rows: Array, columns: Array, map_: Array, at: Array, out: Array
+) -> None:
+    """Fill in the groups one after the other, which begin at `at`."""
+    for i in range(len(rows)):
+        own = map_[rows[i] :]
+        for j in range(len(columns)):
+            k = own[columns[j]]
+            out[at[k]] = np.uint32(codes[i, j] - base)
+            at[k] += 1
 
 
-def scatter(groups: list[Array], contexts: Array, out: Array) -> None:
+def scatter(groups: list[Array], contexts: Contexts, out: Array) -> None:
     """See arrays.py."""
-    sizes = np.array([len(group) for group in groups], np.int64)
-    _scatter(np.concatenate(groups), np.cumsum(sizes) - sizes, _sealed(contexts), out)
+    sizes = np.array(contexts.sizes(), np.int64)
+    c = contexts
+    _scatter(np.concatenate(groups), np.cumsum(sizes) - sizes, c.rows, c.columns, c.map, out)
 
 
 @kernel
-def _scatter(codes: Array, at: Array, contexts: Array, out: Array) -> None:
-    for i in range(len(contexts)):
-        k = contexts[i]
-        out[i] = codes[at[k]]
-        at[k] += 1
+def _scatter(codes: Array, at: Array, rows: Array, columns: Array, map_: Array, out: Array) -> None:
+    for i in range(len(rows)):
+        own = map_[rows[i] :]
+        for j in range(len(columns)):
+            k = own[columns[j]]
+            out[i, j] = codes[at[k]]
+            at[k] += 1
+
+
+def scales(codes: Array, centre: int) -> tuple[Array, Array]:
+    """See contexts.py."""
+    of_rows, of_columns = (np.zeros(size, np.int64) for size in codes.shape)
+    _scales(_sealed(codes), centre, of_rows, of_columns)
+    return of_rows, of_columns
+
+
+@kernel
+def _scales(codes: Array, centre: int, of_rows: Array, of_columns: Array) -> None:
+    for i in range(len(of_rows)):
+        total = 0
+        for j in range(len(of_columns)):
+            size = abs(np.int64(codes[i, j]) - centre)
+            total += size
+            of_columns[j] += size
+        of_rows[i] = total
+
+
+def histograms(codes: Array, rows: Array, columns: Array, low: int, shift: int) -> Array:
+    """See contexts.py."""
+    out = np.zeros((SCALES, 256), np.int64)
+    _histograms(np.ascontiguousarray(codes), np.ascontiguousarray(rows), columns, low, shift, out)
+    return out
+
+
+@kernel
+def _histograms(
+    codes: Array, rows: Array, columns: Array, low: int, shift: int, out: Array
+) -> None:
+    for i in range(len(rows)):
+        for j in range(len(columns)):
+            out[rows[i] + columns[j], (np.int64(codes[i, j]) - low) >> shift] += 1
+
+
+def costs(counts: Array, table: Array) -> Array:
+    """See contexts.py."""
+    out = np.empty(len(counts), np.int64)
+    _costs(counts, table, TABLE, out)
+    return out
+
+
+@kernel
+def _costs(counts: Array, table: Array, of_symbol: int, out: Array) -> None:
+    for i in range(len(counts)):
+        total, cost = np.int64(0), np.int64(0)
+        for count in counts[i]:
+            if count:
+                total += count
+                cost += of_symbol - table[count]
+        out[i] = cost + table[total]
 
 
 def _sealed(array: Array) -> Array:

@@ -248,7 +248,7 @@ def _encode_index(rows: Array, index: Array | None, coder: str, machine: Machine
         layout = _index_layout(len(rows))
         numbers = index.astype(UNSIGNED[layout.width])
         return [count + bytes([0]), *encode_planes(numbers, layout, coder, machine)]
-    discount = choose_discount(index, len(rows))
+    discount = choose_discount(index)
     functions = machine.functions
     labels = encode_labels(index, len(rows), discount, functions.find_intervals, functions.push_all)
     return [count + bytes([discount]) + pack_varint(len(labels)), labels]

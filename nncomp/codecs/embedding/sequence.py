@@ -38,8 +38,11 @@ from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, TypeAlias
 
-    from nncomp.codecs.embedding.arrays import Array
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
 
 __all__ = [
     "DISCOUNT_MAX",
@@ -60,29 +63,17 @@ _FIRST = 1 << 30
 _HEAD = 8
 
 
-def choose_discount(labels: Array, count: int) -> int:
-    """The discount that suits some labels best.
+def choose_discount(labels: Array) -> int:
+    """The discount that suits some labels, by how many come once and twice.
+
+    The estimate of Ney, Essen and Kneser, "On structuring probabilistic dependences in
+    stochastic language modelling" (1994).
 
     Args:
-        labels: int64, each at most one more than all before it.
-        count: How many labels there are.
+        labels: int64, not negative.
     """
-    repeats = np.bincount(np.bincount(labels))
-    longer = np.cumsum(repeats[::-1])[::-1][2:]  # labels that come more than 1, 2 .. times
-    times = 16 * np.arange(1, len(longer) + 1)
-    new = np.arange(count)
-    # What depends on the discount; the totals do not.
-    gains = [
-        int(_units(8 + d * new).sum() + longer @ _units(times - d))
-        for d in range(1, DISCOUNT_MAX + 1)
-    ]
-    return 1 + gains.index(max(gains))
-
-
-def _units(weights: Array) -> Array:
-    """Binary logarithms in 256ths: sums of whole numbers are the same on every machine."""
-    units: Array = np.rint(256 * np.log2(weights)).astype(np.int64)
-    return units
+    once, twice = (int(n) for n in np.bincount(np.bincount(labels), minlength=3)[1:3])
+    return max(1, min(16 * once // max(1, once + 2 * twice), DISCOUNT_MAX))
 
 
 def encode_labels(

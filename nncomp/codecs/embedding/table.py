@@ -26,6 +26,7 @@ from nncomp.codecs.embedding.sequence import LENGTH_MAX
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.coding.varint import pack_varint, unpack_varint
 from nncomp.errors import CorruptError, LimitError, MethodError
+from nncomp.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,6 +124,7 @@ def encode_table(
         raise MethodError("bound and bandwidth are not valid: expected 0 or more")
     if values.ndim != 2 or max(values.shape) > _SIZE_MAX:
         raise MethodError(f"a table has two dimensions below 2^31, not the shape {values.shape}")
+    keep_freed_memory()
     kind = kind_of(values.dtype, dtype)
     rows = patterns_of(values, kind)
     tools = machine(rows.nbytes)
@@ -199,6 +201,7 @@ def decode_table(payload: Buffer, limit: int) -> Array:
         CorruptError: There is no such table.
         LimitError: It is larger than `limit`.
     """
+    keep_freed_memory()
     source = Cursor(payload)
     kind, shape = read_shape(source)
     size = math.prod(shape) * PATTERNS[kind].itemsize

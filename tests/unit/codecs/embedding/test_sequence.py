@@ -51,7 +51,7 @@ def test_size_is_near_the_entropy() -> None:
     labels, count = labelled(zipf(20_000, 1.3) % 5000)
     share = np.bincount(labels) / len(labels)
     entropy = -(share * np.log2(share)).sum() * len(labels) / 8
-    discount = choose_discount(labels, count)
+    discount = choose_discount(labels)
     payload = encode_labels(labels, count, discount, COMPILED.find_intervals, COMPILED.push_all)
     # The table for this entropy would come on top of it; here there is none.
     assert len(payload) < 1.02 * entropy
@@ -61,7 +61,7 @@ def test_next_to_no_repeats_cost_next_to_nothing() -> None:
     numbers = np.arange(2048)
     numbers[-1] = 0
     labels, count = labelled(numbers)
-    discount = choose_discount(labels, count)
+    discount = choose_discount(labels)
     payload = encode_labels(labels, count, discount, COMPILED.find_intervals, COMPILED.push_all)
     assert discount == 15
     assert len(payload) < 48
