@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from nncomp.codecs.embedding.contexts import costs, histograms, scales
 from nncomp.codecs.embedding.sequence import find_intervals, follow, push_all
+from nncomp.coding.rans_groups import decode_groups as decode_symbols
+from nncomp.coding.rans_groups import encode_groups as encode_symbols
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
+    from nncomp.codecs.base import Buffer
     from nncomp.codecs.embedding.contexts import Contexts
 
 
@@ -37,6 +40,8 @@ __all__ = [
     "Array",
     "Ops",
     "costs",
+    "decode_symbols",
+    "encode_symbols",
     "find_intervals",
     "find_rows",
     "follow",
@@ -78,12 +83,15 @@ class Ops(Protocol):
     spread: Callable[[Array], tuple[float, float]]
     to_codes: Callable[[Array, float, float, int, Array], float]
     from_codes: Callable[[Array, int, float, int, Array], None]
-    gather: Callable[[Array, int, Contexts], list[Array]]
-    scatter: Callable[[list[Array], Contexts, Array], None]
+    gather: Callable[[Array, int, Contexts], Array]
+    scatter: Callable[[Array, Contexts, Array], None]
     # Those of contexts.py.
     scales: Callable[[Array, int], tuple[Array, Array]]
     histograms: Callable[[Array, Array, Array, int, int], Array]
     costs: Callable[[Array, Array], Array]
+    # Those of coding/rans_groups.py.
+    encode_symbols: Callable[[Array, Array], bytes]
+    decode_symbols: Callable[[Buffer, Array], Array]
     # Those of sequence.py, which are compiled as they stand.
     find_intervals: Callable[[Array, int, int, Array, Array], None]
     push_all: Callable[[Array, Array, Array], int]
@@ -203,8 +211,8 @@ def _widened(x: Array, kind: int) -> Array:
 # --- contexts ----------------------------------------------------------------------------
 
 
-def gather(codes: Array, base: int, contexts: Contexts) -> list[Array]:
-    """The codes of each context, less `base`, in their order.
+def gather(codes: Array, base: int, contexts: Contexts) -> Array:
+    """The codes, less `base`, context after context; in their order within each.
 
     Args:
         codes: int32[rows, columns].
@@ -212,17 +220,18 @@ def gather(codes: Array, base: int, contexts: Contexts) -> list[Array]:
         contexts: Where they belong.
 
     Returns:
-        uint32, an array for each context.
+        uint32, one dimension.
     """
     positive = (codes.astype(np.int64) - base).astype(np.uint32)
     numbers = _numbers(contexts)
-    return [positive[numbers == k] for k in range(contexts.count)]
+    return np.concatenate([positive[numbers == k] for k in range(contexts.count)])
 
 
-def scatter(groups: list[Array], contexts: Contexts, out: Array) -> None:
+def scatter(codes: Array, contexts: Contexts, out: Array) -> None:
     """The inverse of `gather` with base 0; `out` is uint32[rows, columns]."""
     numbers = _numbers(contexts)
-    for k, group in enumerate(groups):
+    ends = np.cumsum(contexts.sizes())
+    for k, group in enumerate(np.split(codes, ends[:-1])):
         out[numbers == k] = group
 
 

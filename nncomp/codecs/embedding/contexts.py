@@ -79,12 +79,12 @@ class Contexts:
         """How many contexts there are."""
         return int(self.map[-1]) + 1
 
-    def sizes(self) -> list[int]:
-        """How many elements each context has."""
+    def sizes(self) -> Array:
+        """How many elements each context has, int64."""
         rows = np.bincount(self.rows, minlength=CLASSES)
         columns = np.bincount(self.columns, minlength=CLASSES)
         of_scales = np.convolve(rows, columns)
-        sizes: list[int] = np.bincount(self.map, of_scales, self.count).astype(np.int64).tolist()
+        sizes: Array = np.bincount(self.map, of_scales, self.count).astype(np.int64)
         return sizes
 
 

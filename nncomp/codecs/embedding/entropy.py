@@ -23,6 +23,8 @@ from nncomp.coding.varint import pack_varint, unpack_varint
 from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nncomp.codecs.base import Buffer
     from nncomp.codecs.embedding.arrays import Array, Ops
     from nncomp.codecs.embedding.machine import Machine
@@ -72,7 +74,7 @@ def decode_planes(source: Cursor, count: int, layout: Layout, machine: Machine) 
 
 
 def encode_groups(codes: Array, base: int, machine: Machine) -> list[Buffer]:
-    """Groups of alike codes.
+    """Groups of alike codes: contexts; low bits; varint: size, symbols by rANS; planes of bits.
 
     Args:
         codes: int32[rows, columns], not empty.
@@ -83,13 +85,25 @@ def encode_groups(codes: Array, base: int, machine: Machine) -> list[Buffer]:
     if sum(codes.shape) <= LENGTH_MAX:
         contexts = choose_contexts(codes, machine.functions)
     if contexts is None:
-        groups = [(codes.reshape(-1) - np.int32(base)).view(np.uint32)]
+        flat = (codes.reshape(-1) - np.int32(base)).view(np.uint32)
+        sizes = np.array([len(flat)])
     else:
-        groups = machine.functions.gather(codes, base, contexts)
-    parts = _encode_contexts(contexts, machine)
-    return parts + [
-        part for group in groups if len(group) for part in _encode_group(group, machine)
-    ]
+        flat = machine.functions.gather(codes, base, contexts)
+        sizes = contexts.sizes()
+    symbols = np.empty(len(flat), np.uint8)
+    heads = _encode_contexts(contexts, machine)
+    bits: list[Buffer] = []
+    for some in _slices(sizes):
+        low = int(flat[some].min())
+        group = flat[some] - np.uint32(low)
+        shift = _choose_shift(group, machine.functions)
+        symbols[some] = group >> np.uint32(shift)
+        heads.append(pack_varint(low) + bytes([shift]))
+        for bit in range(shift):
+            ones = group >> np.uint32(bit) & np.uint32(1)
+            bits.append(np.packbits(ones.astype(np.uint8), bitorder="little").data)
+    coded = machine.functions.encode_symbols(symbols, sizes)
+    return [*heads, pack_varint(len(coded)), coded, *bits]
 
 
 def decode_groups(source: Cursor, shape: tuple[int, int], machine: Machine) -> Array:
@@ -97,16 +111,42 @@ def decode_groups(source: Cursor, shape: tuple[int, int], machine: Machine) -> A
 
     Raises:
         CorruptError: There are no such groups.
-        Exception: Of a library that decodes planes.
     """
     contexts = _decode_contexts(source, shape, machine)
+    sizes = np.array([shape[0] * shape[1]]) if contexts is None else contexts.sizes()
+    heads = [_decode_head(source) for _ in _slices(sizes)]
+    symbols = machine.functions.decode_symbols(source.take(unpack_varint(source)), sizes)
+    flat = np.empty(len(symbols), np.uint32)
+    for some, (low, shift) in zip(_slices(sizes), heads, strict=True):
+        group = flat[some]
+        np.left_shift(symbols[some], np.uint32(shift), out=group, dtype=np.uint32)
+        for bit in range(shift):
+            packed = np.frombuffer(source.take(-(-len(group) // 8)), np.uint8)
+            group |= unpack_bitmap(packed, len(group)).astype(np.uint32) << np.uint32(bit)
+        group += np.uint32(low)
     if contexts is None:
-        return _decode_group(source, shape[0] * shape[1], machine)
-    empty = np.empty(0, np.uint32)
-    groups = [_decode_group(source, n, machine) if n else empty for n in contexts.sizes()]
+        return flat
     out = np.empty(shape, np.uint32)
-    machine.functions.scatter(groups, contexts, out)
+    machine.functions.scatter(flat, contexts, out)
     return out.reshape(-1)
+
+
+def _slices(sizes: Array) -> Iterator[slice]:
+    """Where the groups are that are not empty."""
+    stop = 0
+    for size in sizes.tolist():
+        stop += size
+        if size:
+            yield slice(stop - size, stop)
+
+
+def _decode_head(source: Cursor) -> tuple[int, int]:
+    """The least code of a group, and how many low bits are kept apart."""
+    low = unpack_varint(source)
+    shift = source.take(1)[0]
+    if shift > _SHIFT_MAX or low + (_SYMBOLS << shift) > 1 << 32:
+        raise CorruptError("a group of codes has codes above 32 bits")
+    return low, shift
 
 
 def _encode_contexts(contexts: Contexts | None, machine: Machine) -> list[Buffer]:
@@ -145,34 +185,6 @@ def _decode_contexts(source: Cursor, shape: tuple[int, int], machine: Machine) -
     ]
     map_ = np.concatenate([[0], np.cumsum(steps)]).astype(np.uint8)
     return Contexts(classes[: shape[0]], classes[shape[0] :], map_)
-
-
-def _encode_group(codes: Array, machine: Machine) -> list[Buffer]:
-    """varint: the least code; u8: low bits kept apart; plane of symbols; planes of bits."""
-    low = int(codes.min())
-    codes = codes - np.uint32(low)
-    shift = _choose_shift(codes, machine.functions)
-    parts: list[Buffer] = [pack_varint(low) + bytes([shift])]
-    symbols = (codes >> np.uint32(shift)).astype(np.uint8)
-    parts += machine.coder("ans").encode(symbols, repeats=False)
-    for bit in range(shift):
-        ones = codes >> np.uint32(bit) & np.uint32(1)
-        parts.append(np.packbits(ones.astype(np.uint8), bitorder="little").data)
-    return parts
-
-
-def _decode_group(source: Cursor, size: int, machine: Machine) -> Array:
-    low = unpack_varint(source)
-    shift = source.take(1)[0]
-    if shift > _SHIFT_MAX or low + (_SYMBOLS << shift) > 1 << 32:
-        raise CorruptError("a group of codes has codes above 32 bits")
-    codes: Array = decode_plane(source, size, machine.planes).astype(np.uint32)
-    codes <<= np.uint32(shift)
-    for bit in range(shift):
-        packed = np.frombuffer(source.take(-(-size // 8)), np.uint8)
-        codes |= unpack_bitmap(packed, size).astype(np.uint32) << np.uint32(bit)
-    codes += np.uint32(low)
-    return codes
 
 
 def _choose_shift(codes: Array, functions: Ops) -> int:

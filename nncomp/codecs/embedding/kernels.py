@@ -10,6 +10,8 @@ from nncomp.codecs.embedding import arrays, sequence
 from nncomp.codecs.embedding.arrays import BF16, CODE_MAX, F16, F64, MISSED
 from nncomp.codecs.embedding.contexts import SCALES, TABLE
 from nncomp.coding.jit import inline, kernel
+from nncomp.coding.rans_groups_kernels import decode_groups as decode_symbols
+from nncomp.coding.rans_groups_kernels import encode_groups as encode_symbols
 
 if TYPE_CHECKING:
     from nncomp.codecs.embedding.arrays import Array
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "costs",
+    "decode_symbols",
+    "encode_symbols",
     "find_intervals",
     "find_rows",
     "follow",
@@ -38,6 +42,7 @@ _U = np.uint64
 # Multipliers of XXH64.
 _PRIME1, _PRIME2 = _U(0x9E3779B185EBCA87), _U(0xC2B2AE3D27D4EB4F)
 _HALF = _U(32)
+_ONE = _U(1)
 
 
 # --- rows --------------------------------------------------------------------------------
@@ -103,7 +108,7 @@ def _find_rows(rows: Array, first: Array, index: Array) -> int:
             if hashes[k] == code and _same(rows[n], rows[first[k]]):
                 index[n] = k
                 break
-            place = place + _U(1) & mask
+            place = place + _ONE & mask
     return found
 
 
@@ -179,44 +184,46 @@ def _from_codes(codes: Array, base: int, step: float, out: Array) -> None:
 # --- contexts ----------------------------------------------------------------------------
 
 
-def gather(codes: Array, base: int, contexts: Contexts) -> list[Array]:
+def gather(codes: Array, base: int, contexts: Contexts) -> Array:
     """See arrays.py."""
-    sizes = contexts.sizes()
-    ends = np.cumsum(np.array(sizes, np.int64))
-    out = np.empty(codes.size, np.uint32)
     c = contexts
-    _gather(_sealed(codes), base, c.rows, c.columns, c.map, ends - sizes, out)
-    return np.split(out, ends[:-1])
+    out = np.empty(codes.size, np.uint32)
+    _gather(_sealed(codes), base, c.rows, c.columns, c.map, _starts(c), out)
+    return out
+
+
+def scatter(codes: Array, contexts: Contexts, out: Array) -> None:
+    """See arrays.py."""
+    c = contexts
+    _scatter(codes, c.rows, c.columns, c.map, _starts(c), out)
+
+
+def _starts(contexts: Contexts) -> Array:
+    sizes = contexts.sizes()
+    starts: Array = (np.cumsum(sizes) - sizes).astype(np.uint64)
+    return starts
 
 
 @kernel
 def _gather(
     codes: Array, base: int, rows: Array, columns: Array, map_: Array, at: Array, out: Array
 ) -> None:
-    """Fill in the groups one after the other, which begin at `at`."""
     for i in range(len(rows)):
         own = map_[rows[i] :]
         for j in range(len(columns)):
             k = own[columns[j]]
             out[at[k]] = np.uint32(codes[i, j] - base)
-            at[k] += 1
-
-
-def scatter(groups: list[Array], contexts: Contexts, out: Array) -> None:
-    """See arrays.py."""
-    sizes = np.array(contexts.sizes(), np.int64)
-    c = contexts
-    _scatter(np.concatenate(groups), np.cumsum(sizes) - sizes, c.rows, c.columns, c.map, out)
+            at[k] += _ONE
 
 
 @kernel
-def _scatter(codes: Array, at: Array, rows: Array, columns: Array, map_: Array, out: Array) -> None:
+def _scatter(codes: Array, rows: Array, columns: Array, map_: Array, at: Array, out: Array) -> None:
     for i in range(len(rows)):
         own = map_[rows[i] :]
         for j in range(len(columns)):
             k = own[columns[j]]
             out[i, j] = codes[at[k]]
-            at[k] += 1
+            at[k] += _ONE
 
 
 def scales(codes: Array, centre: int) -> tuple[Array, Array]:
@@ -263,12 +270,10 @@ def costs(counts: Array, table: Array) -> Array:
 @kernel
 def _costs(counts: Array, table: Array, of_symbol: int, out: Array) -> None:
     for i in range(len(counts)):
-        total, cost = np.int64(0), np.int64(0)
+        out[i] = table[counts[i].sum()]
         for count in counts[i]:
             if count:
-                total += count
-                cost += of_symbol - table[count]
-        out[i] = cost + table[total]
+                out[i] += of_symbol - table[count]
 
 
 def _sealed(array: Array) -> Array:
