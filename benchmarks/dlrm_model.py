@@ -150,7 +150,7 @@ class Towers(nn.Module):
                 nn.Linear(64, 1),
             )
         rows, columns = torch.tril_indices(vectors, vectors, offset=-1)
-        self.register_buffer("pairs", rows * vectors + columns, persistent=False)
+        self.pairs = rows * vectors + columns  # no buffer, which would be sent around
 
     def forward(self, numbers: torch.Tensor, looked_up: Sequence[torch.Tensor]) -> torch.Tensor:
         """Logits [B] of numbers [B, 13] and a row [B, width] of each table."""
@@ -162,17 +162,23 @@ class Towers(nn.Module):
 
 
 def optimisers(
-    tables: Sequence[nn.Embedding], towers: nn.Module
+    tables: Sequence[nn.Embedding], towers: nn.Module, ranks: int = 1
 ) -> tuple[torch.optim.Optimizer, ...]:
     """Plain steps for tables, as in DLRM, so that rare rows stay small; AdaGrad for the rest.
 
     The rate of the tables is large because the loss is a mean over the batch, of which a row
     is seldom more than a few.
+
+    Args:
+        tables: Those that are here.
+        towers: Theirs are averaged over all ranks, those of tables are added up.
+        ranks: Among how many the batch is divided, each with a mean loss of its own.
     """
     of_towers = torch.optim.Adagrad(towers.parameters(), lr=0.02)
     if not tables:
         return (of_towers,)
-    return torch.optim.SGD([table.weight for table in tables], lr=20.0), of_towers
+    weights = [table.weight for table in tables]
+    return torch.optim.SGD(weights, lr=20.0 / ranks), of_towers
 
 
 def loss_of(logits: torch.Tensor, clicks: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,8 @@
     |-- LimitError                   reading on would cost more memory than the limit allows
     |-- FileError                    a file cannot be read, or its output not be published
     |   `-- OutputExistsError        the output is there already and `force` was not given
-    `-- TensorFileError              a file of tensors is damaged or of no known format
+    |-- TensorFileError              a file of tensors is damaged or of no known format
+    `-- PeerError                    another process of a group failed, left, or sent nonsense
 
 Every message says what happened, where (byte offset in the archive, when there is
 one), and what to do next. `OSError` of the operating system is passed on unchanged
@@ -43,6 +44,7 @@ __all__ = [
     "NotAnArchiveError",
     "NumericsProfileError",
     "OutputExistsError",
+    "PeerError",
     "TensorFileError",
     "TrailingDataError",
     "TruncatedError",
@@ -156,3 +158,12 @@ class TensorFileError(NncompError):
     """
 
     place = "byte"
+
+
+class PeerError(NncompError):
+    """Another process of a group failed, has gone, or sent what cannot be decoded.
+
+    The group cannot be used any more: what its processes do is no longer in step.
+    """
+
+    advice = "Look at what the other processes say, and start them all again"

@@ -1,0 +1,303 @@
+"""A small DLRM, trained by several processes with and without compressed exchanges.
+
+    python benchmarks/dlrm.py [--ranks 4] [--steps 300] [--save NAME]
+    python benchmarks/dlrm.py --table results/NAME.json
+
+The 26 tables are dealt out to the ranks, and each rank trains the rest of the model on its part
+of every batch: looked-up rows go to the ranks that need them by `nncomp.distributed.all_to_all`
+over gloo, gradients the way back, and those of the networks are averaged by PyTorch's
+DistributedDataParallel. The model and the click log are described in dlrm_model.py.
+
+Bounds are adaptive on both levels, each rank for its own tables: classes (tighten, base,
+loosen) are found on what is looked up, anew every `--classify` steps, and a schedule lets all
+bounds fall from `--start` times their class's in the first `--until` steps. `--bound` sets one
+for all instead. `--backward` also compresses the gradients of looked-up rows, `--gradients` those
+of the networks. Everything else is the same in all runs: log, starting weights and order.
+
+AUC is that on `--test` batches that were not learned from, with exchanges as they are. Bytes are
+those of messages to other ranks, summed up over ranks; step times are medians of rank 0.
+Processes on one machine exchange through its memory, so that sending less cannot pay here: the
+times tell what coding costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from common import circumstances, load, markdown_table, place, save, say
+from dlrm_model import (
+    Batch,
+    ClickLog,
+    Towers,
+    area_under_curve,
+    loss_of,
+    new_table,
+    optimisers,
+    table_sizes,
+)
+from torch.nn.parallel import DistributedDataParallel
+
+from nncomp.distributed import (
+    Classes,
+    Coding,
+    GradientState,
+    Schedule,
+    Traffic,
+    all_to_all,
+    find_classes,
+    gradient_hook,
+)
+
+TEST = 10_000_000  # the batches from here on are for testing
+WARM_UP = 5  # steps that do not count for times
+
+
+class Rank:
+    """One of the processes: its tables, its part of every batch, and what it sends.
+
+    Args:
+        options: Of the command line.
+        compressed: Whether exchanges are.
+    """
+
+    def __init__(self, options: argparse.Namespace, compressed: bool) -> None:
+        self.options, self.compressed = options, compressed
+        self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
+        self.log = ClickLog(table_sizes(options.cap), options.seed)
+        self.owners = [table % self.ranks for table in range(len(self.log.sizes))]
+        self.own = [table for table, owner in enumerate(self.owners) if owner == self.rank]
+        self.tables = [
+            new_table(table, self.log.sizes[table], options.width, options.seed)
+            for table in self.own
+        ]
+        towers = Towers(len(self.log.sizes), options.width, options.seed)
+        self.towers = DistributedDataParallel(towers)
+        self.exchanges = dist.new_group(timeout=timedelta(seconds=options.timeout))
+        self.networks = None
+        if compressed and options.gradients:
+            coding = Coding(options.gradients, entropy=options.entropy)
+            self.networks = GradientState(coding, feedback=True)
+            self.towers.register_comm_hook(self.networks, gradient_hook)
+        self.steppers = optimisers(self.tables, towers, self.ranks)
+        self.schedule = Schedule(options.schedule, options.start, options.until)
+        self.classes = Classes()
+        self.forward, self.backward = Traffic(), Traffic()
+
+    # --- one step ----------------------------------------------------------------
+
+    def coding(self, iteration: int) -> Coding | None:
+        """Of the rows of this rank's tables; None without compression."""
+        if not self.compressed:
+            return None
+        if self.options.bound:
+            bounds = (self.options.bound,) * len(self.own)
+        else:
+            bounds = tuple(self.classes.bound(table) for table in self.own)
+        found = Coding(bounds, entropy=self.options.entropy)
+        return found.scaled(self.schedule(iteration))
+
+    def rows(self, batch: Batch, coding: Coding | None, counted: bool) -> list[torch.Tensor]:
+        """The rows of all tables for this rank's part of a batch, in the tables' order."""
+        looked_up = [
+            table(batch.ids[:, number]) for number, table in zip(self.own, self.tables, strict=True)
+        ]
+        if counted and not self.options.bound and self.compressed:
+            self.classify(looked_up)
+        size = len(batch.clicks) // self.ranks
+        shape = (size, self.options.width)
+        back = Coding(self.options.backward) if coding and self.options.backward else None
+        received = all_to_all(
+            [[rows[part] for rows in looked_up] for part in self.parts(size)],
+            [[shape] * self.owners.count(rank) for rank in range(self.ranks)],
+            forward=coding,
+            backward=back,
+            group=self.exchanges,
+            traffic=self.forward if counted else None,
+            backward_traffic=self.backward if counted else None,
+        )
+        left = [iter(row) for row in received]
+        return [next(left[owner]) for owner in self.owners]
+
+    def parts(self, size: int) -> list[slice]:
+        """Which part of a batch is each rank's."""
+        return [slice(rank * size, (rank + 1) * size) for rank in range(self.ranks)]
+
+    def classify(self, looked_up: list[torch.Tensor]) -> None:
+        """Find classes anew, now and then."""
+        if self.forward.calls % self.options.classify == 0:
+            samples = {
+                str(t): rows.detach().numpy() for t, rows in zip(self.own, looked_up, strict=True)
+            }
+            self.classes = find_classes(samples)
+
+    def step(self, iteration: int) -> float:
+        """Learn from one batch; the mean loss of this rank's part."""
+        batch = self.log.batch(iteration, self.options.batch)
+        rows = self.rows(batch, self.coding(iteration), counted=True)
+        part = batch.rows(self.parts(len(batch.clicks) // self.ranks)[self.rank])
+        loss = loss_of(self.towers(part.numbers, rows), part.clicks)
+        for stepper in self.steppers:
+            stepper.zero_grad()
+        loss.backward()
+        for stepper in self.steppers:
+            stepper.step()
+        return loss.item()
+
+    def auc(self) -> float:
+        """On batches that are not learned from."""
+        clicks, scores = [], []
+        with torch.no_grad():
+            for number in range(self.options.test):
+                batch = self.log.batch(TEST + number, self.options.batch)
+                rows = self.rows(batch, None, counted=False)
+                part = batch.rows(self.parts(len(batch.clicks) // self.ranks)[self.rank])
+                own = self.towers.module(part.numbers, rows)
+                all_ = [torch.empty_like(own) for _ in range(self.ranks)]
+                dist.all_gather(all_, own)
+                scores.append(torch.cat(all_).numpy())
+                clicks.append(batch.clicks.numpy())
+        return area_under_curve(np.concatenate(clicks), np.concatenate(scores))
+
+    # --- all steps ---------------------------------------------------------------
+
+    def train(self) -> dict[str, Any]:
+        """Learn, and tell how it went."""
+        losses, seconds, points = [], [], []
+        for iteration in range(self.options.steps):
+            start = time.perf_counter()
+            losses.append(self.step(iteration))
+            seconds.append(time.perf_counter() - start)
+            if (iteration + 1) % self.options.every == 0 or iteration + 1 == self.options.steps:
+                auc = self.auc()
+                points.append({"step": iteration + 1, "auc": auc})
+                if self.rank == 0:
+                    last = statistics.fmean(losses[-self.options.every :])
+                    say(f"step {iteration + 1}: loss {last:.4f}, AUC {auc:.5f}")
+        return {
+            "loss": statistics.fmean(losses[-self.options.every :]),
+            "auc": points[-1]["auc"],
+            "points": points,
+            "step_s": statistics.median(seconds[WARM_UP:] or seconds),
+            "forward": asdict(self.forward),
+            "backward": asdict(self.backward),
+            "networks": asdict(self.networks.traffic) if self.networks else None,
+            "classes": {str(table): self.classes.of(table) for table in self.own},
+        }
+
+
+# --- processes -----------------------------------------------------------------------
+
+
+def work(rank: int, options: argparse.Namespace, compressed: bool, folder: str) -> None:
+    """What each process does; its results go to a file."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=(Path(folder) / "store").as_uri(),
+        rank=rank,
+        world_size=options.ranks,
+        timeout=timedelta(seconds=options.timeout),
+    )
+    torch.save(Rank(options, compressed).train(), Path(folder) / f"{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def run(options: argparse.Namespace, compressed: bool) -> dict[str, Any]:
+    """Train once; the results of all ranks as one."""
+    with tempfile.TemporaryDirectory(dir=options.tmp) as folder:
+        mp.spawn(work, (options, compressed, folder), nprocs=options.ranks)
+        found = [torch.load(Path(folder) / f"{rank}.pt") for rank in range(options.ranks)]
+    whole = {**found[0], "compressed": compressed}
+    whole["loss"] = statistics.fmean(one["loss"] for one in found)
+    for way in ("forward", "backward", "networks"):
+        if whole[way]:
+            whole[way] = {key: sum(one[way][key] for one in found) for key in whole[way]}
+    whole["classes"] = {table: name for one in found for table, name in one["classes"].items()}
+    return whole
+
+
+# --- the command ---------------------------------------------------------------------
+
+
+def print_record(record: dict[str, Any]) -> None:
+    """A line for each run."""
+    headings = ["exchanges", "loss", "AUC", "rows MB", "sent MB", "ratio"]
+    headings += ["gradients MB", "sent MB", "ratio", "ms per step"]
+    lines = []
+    for found in record["runs"]:
+        line = ["compressed" if found["compressed"] else "as they are"]
+        line += [f"{found['loss']:.4f}", f"{found['auc']:.5f}"]
+        for way in ("forward", "backward"):
+            raw, sent = found[way]["raw"], found[way]["sent"]
+            line += [f"{raw / 1e6:,.1f}", f"{sent / 1e6:,.1f}", f"{raw / max(1, sent):.2f}"]
+        lines.append([*line, f"{1000 * found['step_s']:.0f}"])
+    print(markdown_table(headings, lines))
+    told = record["options"]
+    print(
+        f"\n{told['ranks']} processes over gloo, {told['steps']} steps of {told['batch']}; "
+        f"bytes to other ranks, all steps and ranks together. {place(record)}"
+    )
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--ranks", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--batch", type=int, default=2048, help="impressions, of all ranks")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--cap", type=int, default=50_000, help="rows of the largest tables")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--test", type=int, default=20, help="batches to test with")
+    parser.add_argument("--every", type=int, default=50, help="steps between tests")
+    parser.add_argument("--only", choices=("plain", "compressed"), help="one of the two runs")
+    parser.add_argument("--bound", type=float, help="relative, of all tables; default: by class")
+    parser.add_argument("--classify", type=int, default=50, help="steps between classifications")
+    parser.add_argument("--schedule", default="linear", help="constant, linear, log or step")
+    parser.add_argument("--start", type=float, default=2.0, help="factor of bounds at first")
+    parser.add_argument("--until", type=int, default=150, help="steps until it is 1")
+    parser.add_argument("--backward", type=float, help="relative bound of rows' gradients")
+    parser.add_argument("--gradients", type=float, help="relative bound of networks' gradients")
+    parser.add_argument("--entropy", default="auto")
+    parser.add_argument("--timeout", type=float, default=60, help="seconds to wait for a rank")
+    parser.add_argument("--tmp", type=Path, help="folder for what is written meanwhile")
+    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json")
+    parser.add_argument("--table", metavar="RECORD", help="only print this record, in Markdown")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, or print what was found."""
+    options = arguments()
+    if options.table:
+        print_record(load(options.table))
+        return
+    record: dict[str, Any] = circumstances()
+    kept = {key: value for key, value in vars(options).items() if key not in ("save", "table")}
+    record["options"] = {**kept, "tmp": None}
+    wanted = {"plain": [False], "compressed": [True], None: [False, True]}[options.only]
+    record["runs"] = []
+    for compressed in wanted:
+        say("exchanges compressed" if compressed else "exchanges as they are")
+        record["runs"].append(run(options, compressed))
+    if options.save:
+        save(options.save, record)
+    print_record(record)
+
+
+if __name__ == "__main__":
+    main()
