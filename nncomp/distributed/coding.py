@@ -24,12 +24,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Coding", "as_rows", "largest_message", "pack", "unpack"]
+__all__ = ["Coding", "as_rows", "as_tensor", "codec_name", "largest_message", "pack", "unpack"]
 
 _HEAD = struct.Struct("<BQ")
 _RAW, _CODED = range(2)
 
-_DTYPES = (torch.float32, torch.float64)
+_NAMES = {
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float32: "F32",
+    torch.float64: "F64",
+}
+"""What is coded, and how the codec calls it."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,31 @@ class Coding:
 def as_rows(tensor: torch.Tensor) -> NDArray[Any]:
     """The values [rows, width] in the memory of the host; one row where there are no rows.
 
+    NumPy has no bfloat16: such values are bit patterns, uint16.
+
     Raises:
         UsageError: Of a type that is not coded.
     """
-    if tensor.dtype not in _DTYPES:
-        raise UsageError(f"only float32 and float64 are compressed, not {tensor.dtype}")
+    if tensor.dtype not in _NAMES:
+        raise UsageError(f"only {', '.join(map(str, _NAMES))} are compressed, not {tensor.dtype}")
     count, width = math.prod(tensor.shape[:-1]), tensor.shape[-1] if tensor.dim() else 1
-    found: NDArray[Any] = tensor.detach().cpu().contiguous().reshape(count, width).numpy()
-    return found
+    rows = tensor.detach().cpu().contiguous().reshape(count, width)
+    if tensor.dtype == torch.bfloat16:
+        rows = rows.view(torch.int16)
+    found: NDArray[Any] = rows.numpy()
+    return found.view(np.uint16) if tensor.dtype == torch.bfloat16 else found
+
+
+def as_tensor(rows: NDArray[Any], shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """The inverse of `as_rows`, on the host."""
+    if dtype == torch.bfloat16:
+        return torch.from_numpy(rows.view(np.int16)).view(dtype).reshape(tuple(shape))
+    return torch.from_numpy(rows).reshape(tuple(shape))
+
+
+def codec_name(dtype: torch.dtype) -> str:
+    """How the codec calls a type that it codes."""
+    return _NAMES[dtype]
 
 
 def _byte_size(shape: Sequence[int], dtype: torch.dtype) -> int:
@@ -94,7 +117,13 @@ def _byte_size(shape: Sequence[int], dtype: torch.dtype) -> int:
 def _encode(tensor: torch.Tensor, coding: Coding | None, bound: float) -> tuple[int, bytes]:
     raw_size = _byte_size(tensor.shape, tensor.dtype)
     if coding and raw_size:
-        coded = encode_table(as_rows(tensor), bound=bound, mode=coding.mode, entropy=coding.entropy)
+        coded = encode_table(
+            as_rows(tensor),
+            bound=bound,
+            mode=coding.mode,
+            entropy=coding.entropy,
+            dtype=_NAMES[tensor.dtype],
+        )
         if len(coded) < raw_size:
             return _CODED, coded
     flat = tensor.detach().cpu().contiguous().reshape(-1)
@@ -106,13 +135,15 @@ def _decode(kind: int, body: memoryview, shape: Sequence[int], dtype: torch.dtyp
     raw_size = _byte_size(shape, dtype)
     if kind == _CODED:
         rows = decode_table(body, raw_size)
-        if rows.size != math.prod(shape) or rows.itemsize != dtype.itemsize:
+        if rows.nbytes != raw_size or rows.itemsize != dtype.itemsize:
             raise PeerError(f"{list(shape)} of {dtype} expected, got {rows.shape} of {rows.dtype}")
-        return torch.from_numpy(rows).reshape(tuple(shape))
+        return as_tensor(rows, shape, dtype)
     if kind != _RAW or len(body) != raw_size:
         raise PeerError(f"{raw_size} bytes expected, got {len(body)} of kind {kind}")
-    copy = torch.from_numpy(np.frombuffer(body, np.uint8).copy())
-    return copy.view(dtype).reshape(tuple(shape))
+    result = torch.empty(tuple(shape), dtype=dtype)
+    if raw_size:
+        result.view(-1).view(torch.uint8).numpy()[:] = np.frombuffer(body, np.uint8)
+    return result
 
 
 # --- messages ------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def all_to_all(
         forward: How values are coded; None sends them as they are.
         backward: The same for gradients. If it has several bounds, they are those of the
             tensors that each rank sent here.
-        dtype: float32 or float64, of all tensors of all ranks; any other without coding.
+        dtype: Of all tensors of all ranks; with coding one of floats with 16 bits or more.
         device: Where received tensors are put.
         group: The ranks; all of them by default.
         traffic: Where to count what is sent.

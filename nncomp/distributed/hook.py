@@ -71,7 +71,7 @@ def gradient_hook(
 
     Raises:
         PeerError: Another rank failed, has gone, or sent what cannot be decoded.
-        UsageError: Gradients that are neither float32 nor float64.
+        UsageError: Gradients of a type that is not coded.
     """
     gradient = bucket.buffer()
     wanted = state.before(bucket.index(), gradient)

@@ -7,9 +7,10 @@ tried on one machine::
     simulation = Simulation([classes.bound(t) for t in range(26)], Schedule("linear", 2, 1000))
     looked_up = simulation(looked_up, iteration)
 
-Results are, bit for bit, those that the codec gives back for the same tensors. An exchange
-compresses each rank's part by itself, with a range of its own: cut the tensors the same way
-to simulate that.
+Results are those that the codec gives back for the same tensors, bit for bit, unless NaN,
+infinities and the like make up a quarter of a tensor: it does not quantise such ones, and looks
+at different rows only to tell. An exchange compresses each rank's part by itself, with a range of
+its own: cut the tensors the same way to simulate that.
 """
 
 from __future__ import annotations
@@ -17,19 +18,47 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
+import numpy as np
 from torch.autograd import Function
 
-from nncomp.codecs.embedding.quantise import dequantise, quantise
-from nncomp.distributed.coding import as_rows
+from nncomp.codecs.embedding.machine import machine
+from nncomp.codecs.embedding.quantiser import (
+    absolute_bound,
+    dequantise,
+    kind_of,
+    patterns_of,
+    quantise,
+)
+from nncomp.codecs.embedding.table import part_rows
+from nncomp.distributed.coding import Coding, as_rows, as_tensor, codec_name
 from nncomp.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
+    from numpy.typing import NDArray
+
     from nncomp.distributed.schedules import Schedule
 
 __all__ = ["Simulation", "quantise_dequantise"]
+
+
+def _rounded(rows: NDArray[Any], name: str, bound: float, mode: str) -> NDArray[Any]:
+    """What the codec would give back; in parts, as it takes them."""
+    kind = kind_of(rows.dtype, name)
+    patterns = patterns_of(rows, kind)
+    functions = machine(rows.nbytes).functions
+    if mode == "rel":
+        bound = absolute_bound(patterns.reshape(-1), kind, bound, functions)
+    result = np.empty_like(patterns)
+    step = part_rows(rows.shape[1])
+    for start in range(0, len(rows) if rows.size else 0, step):
+        part = patterns[start : start + step]
+        found = quantise(part.reshape(-1), kind, bound, functions)
+        values = part if found is None else dequantise(found, functions).reshape(part.shape)
+        result[start : start + step] = values
+    return result.view(rows.dtype)
 
 
 class _StraightThrough(Function):
@@ -37,9 +66,8 @@ class _StraightThrough(Function):
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor, bound: float, mode: str) -> torch.Tensor:
-        rows = as_rows(tensor)
-        rounded = dequantise(quantise(rows, bound=bound, mode=mode))
-        return torch.from_numpy(rounded).reshape(tensor.shape).to(tensor.device)
+        rounded = _rounded(as_rows(tensor), codec_name(tensor.dtype), bound, mode)
+        return as_tensor(rounded, tensor.shape, tensor.dtype).to(tensor.device)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -50,13 +78,14 @@ def quantise_dequantise(tensor: torch.Tensor, bound: float, mode: str = "rel") -
     """What is left of a tensor after compression within a bound; its gradient is that of x.
 
     Args:
-        tensor: float32 or float64.
+        tensor: float16, bfloat16, float32 or float64.
         bound: Largest error of an element.
         mode: "rel", of the range of the tensor's finite values, or "abs".
 
     Raises:
         UsageError: Of the arguments.
     """
+    Coding(bound, mode)  # checks them
     found = _StraightThrough.apply(tensor, bound, mode)  # type: ignore[no-untyped-call] # torch's own
     return cast("torch.Tensor", found)
 

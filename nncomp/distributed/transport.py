@@ -93,10 +93,10 @@ def gather_bytes(
     longest = max(sizes)
     padded = bytearray(message).ljust(max(1, longest), b"\0")
     sent = torch.frombuffer(padded, dtype=torch.uint8).to(device)
-    received = torch.empty(count * len(padded), dtype=torch.uint8, device=device)
+    received = [torch.empty_like(sent) for _ in range(count)]
     with _failures():
-        dist.all_gather_into_tensor(received, sent, group=group)
-        rows = received.cpu().numpy().reshape(count, -1)
+        dist.all_gather(received, sent, group=group)
+        rows = [row.cpu().numpy() for row in received]
     return [row[:size].data for row, size in zip(rows, sizes, strict=True)]
 
 

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Pair = Callable[..., list[Any]]
+
+GRADIENTS = [[0.01, -1.0, 0.5, 0.7, 0.0, 0.3], [0.012, 2.0, 0.5, -0.7, 0.0, 0.1]]
+
+
+@pytest.mark.parametrize("bound", [0.1, 1e-3])
+def test_the_average_is_within_the_bound(pair: Pair, bound: float) -> None:
+    answers = pair("average", gradients=GRADIENTS, bound=bound, feedback=False, steps=2)
+    assert all("result" in answer for answer in answers), answers
+    first, second = (answer["result"]["gradients"] for answer in answers)
+    assert first == second  # the ranks go on with equal weights
+    for found in first:
+        assert np.abs(np.array(found) - np.mean(GRADIENTS, axis=0)).max() <= bound * (1 + 1e-6)
+
+
+def test_what_is_rounded_away_arrives_later_with_feedback(pair: Pair) -> None:
+    steps = 40
+    options = {"gradients": GRADIENTS, "bound": 0.1, "steps": steps}
+    plain = pair("average", feedback=False, **options)[0]["result"]["gradients"]
+    fed = pair("average", feedback=True, **options)[0]["result"]["gradients"]
+    wanted = steps * np.mean(GRADIENTS, axis=0)
+    assert np.sum(plain, axis=0)[0] == 0  # always below the bound
+    # What is missing is what was left over at the end.
+    assert np.abs(np.sum(fed, axis=0) - wanted).max() <= 0.1 * (1 + 1e-4)
+
+
+def test_messages_are_counted(pair: Pair) -> None:
+    answers = pair("average", gradients=GRADIENTS, bound=0.1, feedback=False, steps=3)
+    for answer in answers:
+        raw, sent = answer["result"]["traffic"]
+        assert raw == 3 * 600 * 4
+        assert 0 < sent < raw
+
+
+def test_others_are_told_that_a_rank_failed(pair: Pair) -> None:
+    other, failed = pair("hook_fails", timeout=1000)
+    assert "2 bounds for 1 tensors" in failed["message"]
+    assert "rank 1 failed before sending anything" in other["message"]
