@@ -23,13 +23,14 @@ times tell what coding costs.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -58,6 +59,9 @@ from nncomp.distributed import (
     find_classes,
     gradient_hook,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TEST = 10_000_000  # the batches from here on are for testing
 WARM_UP = 5  # steps that do not count for times
@@ -199,8 +203,8 @@ class Rank:
 # --- processes -----------------------------------------------------------------------
 
 
-def work(rank: int, options: argparse.Namespace, compressed: bool, folder: str) -> None:
-    """What each process does; its results go to a file."""
+def work(rank: int, options: argparse.Namespace, folder: str) -> None:
+    """What each process does, one run after the other; results go to a file."""
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",
@@ -209,22 +213,33 @@ def work(rank: int, options: argparse.Namespace, compressed: bool, folder: str) 
         world_size=options.ranks,
         timeout=timedelta(seconds=options.timeout),
     )
-    torch.save(Rank(options, compressed).train(), Path(folder) / f"{rank}.pt")
+    found = []
+    for compressed in {"plain": [False], "compressed": [True], None: [False, True]}[options.only]:
+        if rank == 0:
+            say("exchanges compressed" if compressed else "exchanges as they are")
+        found.append({**Rank(options, compressed).train(), "compressed": compressed})
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(found))
     dist.barrier()
     dist.destroy_process_group()
 
 
-def run(options: argparse.Namespace, compressed: bool) -> dict[str, Any]:
-    """Train once; the results of all ranks as one."""
+def run(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Train; the results of all ranks as one for each run."""
     with tempfile.TemporaryDirectory(dir=options.tmp) as folder:
-        mp.spawn(work, (options, compressed, folder), nprocs=options.ranks)
-        found = [torch.load(Path(folder) / f"{rank}.pt") for rank in range(options.ranks)]
-    whole = {**found[0], "compressed": compressed}
-    whole["loss"] = statistics.fmean(one["loss"] for one in found)
+        mp.spawn(work, (options, folder), nprocs=options.ranks)
+        paths = [Path(folder) / f"{rank}.json" for rank in range(options.ranks)]
+        ranks = [json.loads(path.read_text()) for path in paths]
+    return [together(found) for found in zip(*ranks, strict=True)]
+
+
+def together(ranks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One run: bytes and seconds of all ranks added up, the rest as rank 0 told it."""
+    whole = dict(ranks[0])
+    whole["loss"] = statistics.fmean(one["loss"] for one in ranks)
     for way in ("forward", "backward", "networks"):
         if whole[way]:
-            whole[way] = {key: sum(one[way][key] for one in found) for key in whole[way]}
-    whole["classes"] = {table: name for one in found for table, name in one["classes"].items()}
+            whole[way] = {key: sum(one[way][key] for one in ranks) for key in whole[way]}
+    whole["classes"] = {table: name for one in ranks for table, name in one["classes"].items()}
     return whole
 
 
@@ -289,11 +304,7 @@ def main() -> None:
     record: dict[str, Any] = circumstances()
     kept = {key: value for key, value in vars(options).items() if key not in ("save", "table")}
     record["options"] = {**kept, "tmp": None}
-    wanted = {"plain": [False], "compressed": [True], None: [False, True]}[options.only]
-    record["runs"] = []
-    for compressed in wanted:
-        say("exchanges compressed" if compressed else "exchanges as they are")
-        record["runs"].append(run(options, compressed))
+    record["runs"] = run(options)
     if options.save:
         save(options.save, record)
     print_record(record)

@@ -45,3 +45,11 @@ assert nncomp.inspect(io.BytesIO(archive))[0].codec == "zstd"
 assert nncomp.decompress(archive) == b"some data " * 100
 pass"""
     assert not loaded_by(code) & HEAVY
+
+
+def test_bounds_and_schedules_of_training_load_no_torch() -> None:
+    code = """
+import nncomp.distributed as distributed
+distributed.Schedule("linear")(3), distributed.Classes().bound(0)
+pass"""
+    assert not loaded_by(code) & HEAVY
