@@ -15,9 +15,9 @@ for all instead. `--backward` also compresses the gradients of looked-up rows, `
 of the networks. Everything else is the same in all runs: log, starting weights and order.
 
 AUC is that on `--test` batches that were not learned from, with exchanges as they are. Bytes are
-those of messages to other ranks, summed up over ranks; step times are medians of rank 0.
-Processes on one machine exchange through its memory, so that sending less cannot pay here: the
-times tell what coding costs.
+those of messages to other ranks, summed up over ranks; step times are medians, those by the clock
+of rank 0, those of processors of all ranks. Processes on one machine exchange through its memory,
+so that sending less cannot pay here: the times tell what coding costs.
 """
 
 from __future__ import annotations
@@ -90,8 +90,7 @@ class Rank:
         self.exchanges = dist.new_group(timeout=timedelta(seconds=options.timeout))
         self.networks = None
         if compressed and options.gradients:
-            coding = Coding(options.gradients, entropy=options.entropy)
-            self.networks = GradientState(coding, feedback=True)
+            self.networks = GradientState(self.lossy(options.gradients), feedback=True)
             self.towers.register_comm_hook(self.networks, gradient_hook)
         self.steppers = optimisers(self.tables, towers, self.ranks)
         self.schedule = Schedule(options.schedule, options.start, options.until)
@@ -99,6 +98,11 @@ class Rank:
         self.forward, self.backward = Traffic(), Traffic()
 
     # --- one step ----------------------------------------------------------------
+
+    def lossy(self, bounds: float | tuple[float, ...]) -> Coding:
+        """Relative bounds, and the coder that was asked for."""
+        rate = self.options.bandwidth * 125e6
+        return Coding(bounds, entropy=self.options.entropy, bandwidth=rate)
 
     def coding(self, iteration: int) -> Coding | None:
         """Of the rows of this rank's tables; None without compression."""
@@ -108,7 +112,7 @@ class Rank:
             bounds = (self.options.bound,) * len(self.own)
         else:
             bounds = tuple(self.classes.bound(table) for table in self.own)
-        found = Coding(bounds, entropy=self.options.entropy)
+        found = self.lossy(bounds)
         return found.scaled(self.schedule(iteration))
 
     def rows(self, batch: Batch, coding: Coding | None, counted: bool) -> list[torch.Tensor]:
@@ -120,7 +124,7 @@ class Rank:
             self.classify(looked_up)
         size = len(batch.clicks) // self.ranks
         shape = (size, self.options.width)
-        back = Coding(self.options.backward) if coding and self.options.backward else None
+        back = self.lossy(self.options.backward) if coding and self.options.backward else None
         received = all_to_all(
             [[rows[part] for rows in looked_up] for part in self.parts(size)],
             [[shape] * self.owners.count(rank) for rank in range(self.ranks)],
@@ -177,11 +181,12 @@ class Rank:
 
     def train(self) -> dict[str, Any]:
         """Learn, and tell how it went."""
-        losses, seconds, points = [], [], []
+        losses, seconds, cpu_seconds, points = [], [], [], []
         for iteration in range(self.options.steps):
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             losses.append(self.step(iteration))
             seconds.append(time.perf_counter() - start)
+            cpu_seconds.append(time.process_time() - cpu_start)
             if (iteration + 1) % self.options.every == 0 or iteration + 1 == self.options.steps:
                 auc = self.auc()
                 points.append({"step": iteration + 1, "auc": auc})
@@ -193,6 +198,7 @@ class Rank:
             "auc": points[-1]["auc"],
             "points": points,
             "step_s": statistics.median(seconds[WARM_UP:] or seconds),
+            "step_cpu_s": statistics.median(cpu_seconds[WARM_UP:] or cpu_seconds),
             "forward": asdict(self.forward),
             "backward": asdict(self.backward),
             "networks": asdict(self.networks.traffic) if self.networks else None,
@@ -236,6 +242,7 @@ def together(ranks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One run: bytes and seconds of all ranks added up, the rest as rank 0 told it."""
     whole = dict(ranks[0])
     whole["loss"] = statistics.fmean(one["loss"] for one in ranks)
+    whole["step_cpu_s"] = sum(one["step_cpu_s"] for one in ranks)
     for way in ("forward", "backward", "networks"):
         if whole[way]:
             whole[way] = {key: sum(one[way][key] for one in ranks) for key in whole[way]}
@@ -249,7 +256,7 @@ def together(ranks: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def print_record(record: dict[str, Any]) -> None:
     """A line for each run."""
     headings = ["exchanges", "loss", "AUC", "rows MB", "sent MB", "ratio"]
-    headings += ["gradients MB", "sent MB", "ratio", "ms per step"]
+    headings += ["gradients MB", "sent MB", "ratio", "ms per step", "cpu ms"]
     lines = []
     for found in record["runs"]:
         line = ["compressed" if found["compressed"] else "as they are"]
@@ -257,12 +264,13 @@ def print_record(record: dict[str, Any]) -> None:
         for way in ("forward", "backward"):
             raw, sent = found[way]["raw"], found[way]["sent"]
             line += [f"{raw / 1e6:,.1f}", f"{sent / 1e6:,.1f}", f"{raw / max(1, sent):.2f}"]
-        lines.append([*line, f"{1000 * found['step_s']:.0f}"])
+        lines.append([*line, *(f"{1000 * found[key]:.0f}" for key in ("step_s", "step_cpu_s"))])
     print(markdown_table(headings, lines))
     told = record["options"]
     print(
         f"\n{told['ranks']} processes over gloo, {told['steps']} steps of {told['batch']}; "
-        f"bytes to other ranks, all steps and ranks together. {place(record)}"
+        f"bytes to other ranks, all steps and ranks together; processor time of all ranks. "
+        f"{place(record)}"
     )
 
 
@@ -288,6 +296,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--backward", type=float, help="relative bound of rows' gradients")
     parser.add_argument("--gradients", type=float, help="relative bound of networks' gradients")
     parser.add_argument("--entropy", default="auto")
+    parser.add_argument(
+        "--bandwidth", type=float, default=0, help="Gbit/s that `auto` chooses for; 0: fewest bytes"
+    )
     parser.add_argument("--timeout", type=float, default=60, help="seconds to wait for a rank")
     parser.add_argument("--tmp", type=Path, help="folder for what is written meanwhile")
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from nncomp.codecs.embedding.table import decode_table, encode_table
+from nncomp.codecs.embedding.table import AUTO, CODERS, decode_table, encode_table
 from nncomp.errors import NncompError, PeerError, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class Coding:
     Args:
         bounds: For all tensors, or for each of those that go to one rank, in their order.
         mode: "rel", of the range of a tensor's finite values, or "abs".
-        entropy: As in `nncomp.codecs.embedding`.
+        entropy: "auto" or one of `nncomp.codecs.embedding.table.CODERS`.
+        bandwidth: Bytes per second that one rank sends at; "auto" then takes the coder that is
+            fastest by the model of `nncomp.codecs.embedding.model`. 0: that of the fewest bytes.
 
     Raises:
         UsageError: Of the arguments.
@@ -53,7 +55,8 @@ class Coding:
 
     bounds: float | tuple[float, ...]
     mode: str = "rel"
-    entropy: str = "auto"
+    entropy: str = AUTO
+    bandwidth: float = 0.0
 
     def __post_init__(self) -> None:
         if self.mode not in ("abs", "rel"):
@@ -61,6 +64,10 @@ class Coding:
         bounds = self.bounds if isinstance(self.bounds, tuple) else (self.bounds,)
         if not all(0 < bound < math.inf for bound in bounds):
             raise UsageError(f"bounds are above zero and finite, not {self.bounds}")
+        if self.entropy not in (AUTO, *CODERS):
+            raise UsageError(f"no coder {self.entropy!r}: there are {', '.join((AUTO, *CODERS))}")
+        if not 0 <= self.bandwidth < math.inf:
+            raise UsageError(f"a bandwidth is 0 or more bytes per second, not {self.bandwidth}")
 
     def scaled(self, factor: float) -> Coding:
         """The same with bounds `factor` times as large: what a schedule says."""
@@ -122,6 +129,7 @@ def _encode(tensor: torch.Tensor, coding: Coding | None, bound: float) -> tuple[
             bound=bound,
             mode=coding.mode,
             entropy=coding.entropy,
+            bandwidth=coding.bandwidth,
             dtype=_NAMES[tensor.dtype],
         )
         if len(coded) < raw_size:

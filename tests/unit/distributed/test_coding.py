@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 import torch
@@ -95,19 +96,26 @@ def test_messages_of_other_tensors(message: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bounds", "mode", "reason"),
+    ("arguments", "reason"),
     [
-        (0.0, "rel", "above zero"),
-        (float("nan"), "rel", "above zero"),
-        ((0.1, float("inf")), "abs", "above zero"),
-        (0.1, "relative", "abs or rel"),
+        ((0.0,), "above zero"),
+        ((float("nan"),), "above zero"),
+        (((0.1, float("inf")),), "above zero"),
+        ((0.1, "relative"), "abs or rel"),
+        ((0.1, "rel", "lzma"), "no coder 'lzma'"),
+        ((0.1, "rel", "auto", -1.0), "0 or more bytes per second"),
     ],
 )
-def test_codings_that_make_no_sense(
-    bounds: float | tuple[float, ...], mode: str, reason: str
-) -> None:
+def test_codings_that_make_no_sense(arguments: tuple[Any, ...], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
-        Coding(bounds, mode)
+        Coding(*arguments)
+
+
+def test_the_coder_follows_the_bandwidth() -> None:
+    """Fewest bytes where sending is slow, and little work where it is fast."""
+    table = [rows(2000, 16)]
+    sizes = [len(pack(table, Coding(1e-3, "rel", "auto", rate))) for rate in (1e3, 1e11)]
+    assert sizes[0] == len(pack(table, Coding(1e-3))) < sizes[1]
 
 
 def test_codings_for_tensors_that_are_not_there() -> None:
