@@ -11,8 +11,9 @@ DistributedDataParallel. The model and the click log are described in dlrm_model
 Bounds are adaptive on both levels, each rank for its own tables: classes (tighten, base,
 loosen) are found on what is looked up, anew every `--classify` steps, and a schedule lets all
 bounds fall from `--start` times their class's in the first `--until` steps. `--bound` sets one
-for all instead. `--backward` also compresses the gradients of looked-up rows, `--gradients` those
-of the networks. Everything else is the same in all runs: log, starting weights and order.
+for all instead. There are three runs, of which `--runs` chooses: exchanges as they are; looked-up
+rows compressed; and also their gradients, within `--backward`, and those of the networks, within
+`--gradients`. Everything else is the same in all of them: log, starting weights and order.
 
 AUC is that on `--test` batches that were not learned from, with exchanges as they are. Bytes are
 those of messages to other ranks, summed up over ranks; step times are medians, those by the clock
@@ -64,6 +65,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TEST = 10_000_000  # the batches from here on are for testing
+RUNS = {
+    "plain": "as they are",
+    "rows": "rows compressed",
+    "all": "rows and gradients compressed",
+}
 WARM_UP = 5  # steps that do not count for times
 
 
@@ -72,11 +78,11 @@ class Rank:
 
     Args:
         options: Of the command line.
-        compressed: Whether exchanges are.
+        kind: One of `RUNS`.
     """
 
-    def __init__(self, options: argparse.Namespace, compressed: bool) -> None:
-        self.options, self.compressed = options, compressed
+    def __init__(self, options: argparse.Namespace, kind: str) -> None:
+        self.options, self.kind = options, kind
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
         self.log = ClickLog(table_sizes(options.cap), options.seed)
         self.owners = [table % self.ranks for table in range(len(self.log.sizes))]
@@ -89,7 +95,7 @@ class Rank:
         self.towers = DistributedDataParallel(towers)
         self.exchanges = dist.new_group(timeout=timedelta(seconds=options.timeout))
         self.networks = None
-        if compressed and options.gradients:
+        if kind == "all":
             self.networks = GradientState(self.lossy(options.gradients), feedback=True)
             self.towers.register_comm_hook(self.networks, gradient_hook)
         self.steppers = optimisers(self.tables, towers, self.ranks)
@@ -106,7 +112,7 @@ class Rank:
 
     def coding(self, iteration: int) -> Coding | None:
         """Of the rows of this rank's tables; None without compression."""
-        if not self.compressed:
+        if self.kind == "plain":
             return None
         if self.options.bound:
             bounds = (self.options.bound,) * len(self.own)
@@ -120,11 +126,11 @@ class Rank:
         looked_up = [
             table(batch.ids[:, number]) for number, table in zip(self.own, self.tables, strict=True)
         ]
-        if counted and not self.options.bound and self.compressed:
+        if counted and not self.options.bound and self.kind != "plain":
             self.classify(looked_up)
         size = len(batch.clicks) // self.ranks
         shape = (size, self.options.width)
-        back = self.lossy(self.options.backward) if coding and self.options.backward else None
+        back = self.lossy(self.options.backward) if self.kind == "all" else None
         received = all_to_all(
             [[rows[part] for rows in looked_up] for part in self.parts(size)],
             [[shape] * self.owners.count(rank) for rank in range(self.ranks)],
@@ -220,10 +226,10 @@ def work(rank: int, options: argparse.Namespace, folder: str) -> None:
         timeout=timedelta(seconds=options.timeout),
     )
     found = []
-    for compressed in {"plain": [False], "compressed": [True], None: [False, True]}[options.only]:
+    for kind in options.runs:
         if rank == 0:
-            say("exchanges compressed" if compressed else "exchanges as they are")
-        found.append({**Rank(options, compressed).train(), "compressed": compressed})
+            say(RUNS[kind])
+        found.append({"kind": kind, **Rank(options, kind).train()})
     (Path(folder) / f"{rank}.json").write_text(json.dumps(found))
     dist.barrier()
     dist.destroy_process_group()
@@ -256,20 +262,25 @@ def together(ranks: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def print_record(record: dict[str, Any]) -> None:
     """A line for each run."""
     headings = ["exchanges", "loss", "AUC", "rows MB", "sent MB", "ratio"]
-    headings += ["gradients MB", "sent MB", "ratio", "ms per step", "cpu ms"]
+    headings += ["gradients MB", "sent MB", "ratio", "networks MB", "sent MB", "ratio"]
+    headings += ["ms per step", "cpu ms"]
     lines = []
     for found in record["runs"]:
-        line = ["compressed" if found["compressed"] else "as they are"]
+        line = [RUNS[found["kind"]]]
         line += [f"{found['loss']:.4f}", f"{found['auc']:.5f}"]
-        for way in ("forward", "backward"):
-            raw, sent = found[way]["raw"], found[way]["sent"]
-            line += [f"{raw / 1e6:,.1f}", f"{sent / 1e6:,.1f}", f"{raw / max(1, sent):.2f}"]
+        for way in ("forward", "backward", "networks"):
+            raw, sent = (found[way] or {}).get("raw"), (found[way] or {}).get("sent")
+            if raw and sent:
+                line += [f"{raw / 1e6:,.1f}", f"{sent / 1e6:,.1f}", f"{raw / sent:.2f}"]
+            else:
+                line += ["-"] * 3
         lines.append([*line, *(f"{1000 * found[key]:.0f}" for key in ("step_s", "step_cpu_s"))])
     print(markdown_table(headings, lines))
     told = record["options"]
     print(
         f"\n{told['ranks']} processes over gloo, {told['steps']} steps of {told['batch']}; "
-        f"bytes to other ranks, all steps and ranks together; processor time of all ranks. "
+        f"bytes to other ranks, all steps and ranks together, those of networks where every "
+        f"rank sends its own to all others; processor time of all ranks. "
         f"{place(record)}"
     )
 
@@ -287,15 +298,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--test", type=int, default=20, help="batches to test with")
     parser.add_argument("--every", type=int, default=50, help="steps between tests")
-    parser.add_argument("--only", choices=("plain", "compressed"), help="one of the two runs")
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS))
     parser.add_argument("--bound", type=float, help="relative, of all tables; default: by class")
     parser.add_argument("--classify", type=int, default=50, help="steps between classifications")
     parser.add_argument("--schedule", default="linear", help="constant, linear, log or step")
     parser.add_argument("--start", type=float, default=2.0, help="factor of bounds at first")
     parser.add_argument("--until", type=int, default=150, help="steps until it is 1")
-    parser.add_argument("--backward", type=float, help="relative bound of rows' gradients")
-    parser.add_argument("--gradients", type=float, help="relative bound of networks' gradients")
-    parser.add_argument("--entropy", default="auto")
+    parser.add_argument("--backward", type=float, default=1e-2, help="bound of rows' gradients")
+    parser.add_argument("--gradients", type=float, default=1e-3, help="of networks' gradients")
+    parser.add_argument("--entropy", default="zstd", help="auto, ans, huffman, zstd or lz4")
     parser.add_argument(
         "--bandwidth", type=float, default=0, help="Gbit/s that `auto` chooses for; 0: fewest bytes"
     )
