@@ -37,7 +37,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from common import circumstances, load, markdown_table, place, save, say
+from common import circumstances, load, markdown_table, save, say
 from dlrm_model import (
     Batch,
     ClickLog,
@@ -285,6 +285,16 @@ def print_record(record: dict[str, Any]) -> None:
     )
 
 
+def place(record: dict[str, Any]) -> str:
+    """Where and with what it was measured, in a sentence."""
+    machine, versions = record["machine"], record["versions"]
+    told = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_at_start']} at the "
+        f"start; {record['date'][:10]}; {told}."
+    )
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -321,7 +331,7 @@ def main() -> None:
     """Train, or print what was found."""
     options = arguments()
     if options.table:
-        print_record(load(options.table))
+        print_record(load(Path(options.table)))
         return
     record: dict[str, Any] = circumstances()
     kept = {key: value for key, value in vars(options).items() if key not in ("save", "table")}
