@@ -10,10 +10,11 @@ DistributedDataParallel. The model and the click log are described in dlrm_model
 
 Bounds are adaptive on both levels, each rank for its own tables: classes (tighten, base,
 loosen) are found on what is looked up, anew every `--classify` steps, and a schedule lets all
-bounds fall from `--start` times their class's in the first `--until` steps. `--bound` sets one
-for all instead. There are three runs, of which `--runs` chooses: exchanges as they are; looked-up
-rows compressed; and also their gradients, within `--backward`, and those of the networks, within
-`--gradients`. Everything else is the same in all of them: log, starting weights and order.
+bounds fall from `--start` times their class's in the first `--until` steps. `--classes` reads
+classes from a file instead, and `--bound` sets one bound for all. There are three runs, of which
+`--runs` chooses: exchanges as they are; looked-up rows compressed; and also their gradients,
+within `--backward`, and those of the networks, within `--gradients`. Everything else is the same
+in all of them: log, starting weights and order.
 
 AUC is that on `--test` batches that were not learned from, with exchanges as they are. Bytes are
 those of messages to other ranks, summed up over ranks; step times are medians, those by the clock
@@ -59,6 +60,7 @@ from nncomp.distributed import (
     all_to_all,
     find_classes,
     gradient_hook,
+    load_classes,
 )
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ class Rank:
             self.towers.register_comm_hook(self.networks, gradient_hook)
         self.steppers = optimisers(self.tables, towers, self.ranks)
         self.schedule = Schedule(options.schedule, options.start, options.until)
-        self.classes = Classes()
+        self.classes = load_classes(options.classes) if options.classes else Classes()
         self.forward, self.backward = Traffic(), Traffic()
 
     # --- one step ----------------------------------------------------------------
@@ -126,7 +128,7 @@ class Rank:
         looked_up = [
             table(batch.ids[:, number]) for number, table in zip(self.own, self.tables, strict=True)
         ]
-        if counted and not self.options.bound and self.kind != "plain":
+        if counted and self.kind != "plain" and not (self.options.bound or self.options.classes):
             self.classify(looked_up)
         size = len(batch.clicks) // self.ranks
         shape = (size, self.options.width)
@@ -310,6 +312,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=50, help="steps between tests")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS))
     parser.add_argument("--bound", type=float, help="relative, of all tables; default: by class")
+    parser.add_argument("--classes", metavar="FILE", help="of tables, in place of finding them")
     parser.add_argument("--classify", type=int, default=50, help="steps between classifications")
     parser.add_argument("--schedule", default="linear", help="constant, linear, log or step")
     parser.add_argument("--start", type=float, default=2.0, help="factor of bounds at first")
