@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -141,12 +142,15 @@ def dies(rank: int, world: int) -> Any:
     exchange(rank, world, tables=[1, 1], bound=0.1)
 
 
-def hangs(rank: int, world: int, *, seconds: float) -> Any:
-    """Rank 1 does something else for longer than others wait."""
-    if rank == 1:
-        time.sleep(seconds)
-    else:
-        exchange(rank, world, tables=[1, 1], bound=0.1)
+def hangs(rank: int, world: int, *, until: str) -> Any:
+    """Rank 1 does something else until the other has given up."""
+    if rank == 0:
+        try:
+            exchange(rank, world, tables=[1, 1], bound=0.1)
+        finally:
+            Path(until).touch()
+    while not Path(until).exists():
+        time.sleep(0.05)
 
 
 class Net(nn.Module):
