@@ -49,11 +49,13 @@ __all__ = [
     "gather",
     "histograms",
     "ops",
+    "pack_bits",
     "push_all",
     "scales",
     "scatter",
     "spread",
     "to_codes",
+    "unpack_bits",
     "widen",
 ]
 
@@ -84,7 +86,9 @@ class Ops(Protocol):
     to_codes: Callable[[Array, float, float, int, Array], float]
     from_codes: Callable[[Array, int, float, int, Array], None]
     gather: Callable[[Array, int, Contexts], Array]
-    scatter: Callable[[Array, Contexts, Array], None]
+    scatter: Callable[[Array, Array, Array, Array, Contexts, Array], None]
+    pack_bits: Callable[[Array, int], Array]
+    unpack_bits: Callable[[Array, int, Array], None]
     # Those of contexts.py.
     scales: Callable[[Array, int], tuple[Array, Array]]
     histograms: Callable[[Array, Array, Array, int, int], Array]
@@ -227,12 +231,51 @@ def gather(codes: Array, base: int, contexts: Contexts) -> Array:
     return np.concatenate([positive[numbers == k] for k in range(contexts.count)])
 
 
-def scatter(codes: Array, contexts: Contexts, out: Array) -> None:
-    """The inverse of `gather` with base 0; `out` is uint32[rows, columns]."""
+def scatter(
+    symbols: Array, bits: Array, lows: Array, shifts: Array, contexts: Contexts, out: Array
+) -> None:
+    """Put codes where they belong: the inverse of `gather` with base 0.
+
+    Args:
+        symbols: uint8, context after context.
+        bits: uint32, the low bits of each; none where there are none.
+        lows, shifts: uint32, for each context: the least code, and how many low bits there are.
+        contexts: Where they belong.
+        out: uint32[rows, columns].
+    """
     numbers = _numbers(contexts)
-    ends = np.cumsum(contexts.sizes())
-    for k, group in enumerate(np.split(codes, ends[:-1])):
+    sizes = contexts.sizes
+    codes = symbols.astype(np.uint32) << np.repeat(shifts, sizes)
+    codes += np.repeat(lows, sizes)
+    if len(bits):
+        codes += bits
+    for k, group in enumerate(np.split(codes, np.cumsum(sizes)[:-1])):
         out[numbers == k] = group
+
+
+def pack_bits(codes: Array, size: int) -> Array:
+    """The lowest `size` bits of each code, one after the other, the lowest first; uint8.
+
+    Args:
+        codes: uint32.
+        size: From 1 to 24.
+    """
+    places = np.arange(size, dtype=np.uint32)
+    bits = (
+        (codes[at : at + _TOGETHER, None] >> places & np.uint32(1)).astype(np.uint8)
+        for at in range(0, len(codes), _TOGETHER)
+    )
+    return np.concatenate([np.packbits(some, bitorder="little") for some in bits])
+
+
+def unpack_bits(packed: Array, size: int, out: Array) -> None:
+    """The inverse of `pack_bits`: fill in the codes, uint32."""
+    weights = np.uint32(1) << np.arange(size, dtype=np.uint32)
+    for at in range(0, len(out), _TOGETHER):
+        some = out[at : at + _TOGETHER]
+        first = at * size // 8
+        bits = np.unpackbits(packed[first:], count=len(some) * size, bitorder="little")
+        some[:] = bits.reshape(-1, size) @ weights
 
 
 def _numbers(contexts: Contexts) -> Array:

@@ -13,7 +13,7 @@ All decisions are whole numbers: the same archive on every machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -79,6 +79,7 @@ class Contexts:
         """How many contexts there are."""
         return int(self.map[-1]) + 1
 
+    @cached_property
     def sizes(self) -> Array:
         """How many elements each context has, int64."""
         rows = np.bincount(self.rows, minlength=CLASSES)

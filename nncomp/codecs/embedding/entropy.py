@@ -14,8 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nncomp.codecs.embedding.contexts import CLASSES, UNIT, Contexts, choose_contexts, log_table
-from nncomp.codecs.embedding.sequence import LENGTH_MAX, decode_labels, encode_labels
+from nncomp.codecs.embedding.contexts import (
+    CLASSES,
+    SCALES,
+    UNIT,
+    Contexts,
+    choose_contexts,
+    log_table,
+)
 from nncomp.codecs.tensor.arrays import UNSIGNED
 from nncomp.codecs.tensor.layouts import Layout, join_planes, plane_sizes, split_planes
 from nncomp.codecs.tensor.planes import decode_plane, unpack_bitmap
@@ -36,7 +42,6 @@ _SYMBOLS = 256
 _SHIFT_MAX = 24
 _TRIES = 5  # shifts above the least
 _SAMPLE = 1 << 14  # codes of a group that are looked at for its shift
-_CLASS_DISCOUNT = 4
 
 
 def encode_planes(elements: Array, layout: Layout, backend: str, machine: Machine) -> list[Buffer]:
@@ -74,22 +79,20 @@ def decode_planes(source: Cursor, count: int, layout: Layout, machine: Machine) 
 
 
 def encode_groups(codes: Array, base: int, machine: Machine) -> list[Buffer]:
-    """Groups of alike codes: contexts; low bits; varint: size, symbols by rANS; planes of bits.
+    """Groups of alike codes: contexts; heads; varint: size, symbols by rANS; low bits.
 
     Args:
         codes: int32[rows, columns], not empty.
         base: No code is below it.
         machine: What computes.
     """
-    contexts = None
-    if sum(codes.shape) <= LENGTH_MAX:
-        contexts = choose_contexts(codes, machine.functions)
+    contexts = choose_contexts(codes, machine.functions)
     if contexts is None:
         flat = (codes.reshape(-1) - np.int32(base)).view(np.uint32)
         sizes = np.array([len(flat)])
     else:
         flat = machine.functions.gather(codes, base, contexts)
-        sizes = contexts.sizes()
+        sizes = contexts.sizes
     symbols = np.empty(len(flat), np.uint8)
     heads = _encode_contexts(contexts, machine)
     bits: list[Buffer] = []
@@ -99,9 +102,8 @@ def encode_groups(codes: Array, base: int, machine: Machine) -> list[Buffer]:
         shift = _choose_shift(group, machine.functions)
         symbols[some] = group >> np.uint32(shift)
         heads.append(pack_varint(low) + bytes([shift]))
-        for bit in range(shift):
-            ones = group >> np.uint32(bit) & np.uint32(1)
-            bits.append(np.packbits(ones.astype(np.uint8), bitorder="little").data)
+        if shift:
+            bits.append(machine.functions.pack_bits(group, shift).data)
     coded = machine.functions.encode_symbols(symbols, sizes)
     return [*heads, pack_varint(len(coded)), coded, *bits]
 
@@ -113,22 +115,28 @@ def decode_groups(source: Cursor, shape: tuple[int, int], machine: Machine) -> A
         CorruptError: There are no such groups.
     """
     contexts = _decode_contexts(source, shape, machine)
-    sizes = np.array([shape[0] * shape[1]]) if contexts is None else contexts.sizes()
+    sizes = np.array([shape[0] * shape[1]]) if contexts is None else contexts.sizes
     heads = [_decode_head(source) for _ in _slices(sizes)]
     symbols = machine.functions.decode_symbols(source.take(unpack_varint(source)), sizes)
-    flat = np.empty(len(symbols), np.uint32)
-    for some, (low, shift) in zip(_slices(sizes), heads, strict=True):
-        group = flat[some]
-        np.left_shift(symbols[some], np.uint32(shift), out=group, dtype=np.uint32)
-        for bit in range(shift):
-            packed = np.frombuffer(source.take(-(-len(group) // 8)), np.uint8)
-            group |= unpack_bitmap(packed, len(group)).astype(np.uint32) << np.uint32(bit)
-        group += np.uint32(low)
-    if contexts is None:
-        return flat
+    bits = np.zeros(len(symbols) if any(shift for _, shift in heads) else 0, np.uint32)
+    lows, shifts = np.zeros(len(sizes), np.uint32), np.zeros(len(sizes), np.uint32)
+    there = np.flatnonzero(sizes)
+    for k, some, (low, shift) in zip(there, _slices(sizes), heads, strict=True):
+        lows[k], shifts[k] = low, shift
+        if shift:
+            packed = np.frombuffer(source.take(-(-shift * int(sizes[k]) // 8)), np.uint8)
+            if shift * int(sizes[k]) % 8 and packed[-1] >> shift * int(sizes[k]) % 8:
+                raise CorruptError("low bits of codes go on behind the last code")
+            machine.functions.unpack_bits(packed, shift, bits[some])
     out = np.empty(shape, np.uint32)
-    machine.functions.scatter(flat, contexts, out)
+    machine.functions.scatter(symbols, bits, lows, shifts, contexts or _one_context(shape), out)
     return out.reshape(-1)
+
+
+def _one_context(shape: tuple[int, int]) -> Contexts:
+    """Where all elements are alike."""
+    classes = (np.zeros(size, np.uint8) for size in (*shape, SCALES))
+    return Contexts(*classes)
 
 
 def _slices(sizes: Array) -> Iterator[slice]:
@@ -150,40 +158,27 @@ def _decode_head(source: Cursor) -> tuple[int, int]:
 
 
 def _encode_contexts(contexts: Contexts | None, machine: Machine) -> list[Buffer]:
-    """u8: classes there are, 0 for no contexts; the classes; steps of the map; rows, columns."""
+    """varint: size, classes of rows and of columns by rANS; steps of the map. 0: no contexts."""
     if contexts is None:
         return [bytes([0])]
     classes = np.concatenate([contexts.rows, contexts.columns])
-    names, first, index = np.unique(classes, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.argsort(order)
-    labels = encode_labels(
-        rank[index.reshape(-1)],
-        len(names),
-        _CLASS_DISCOUNT,
-        machine.functions.find_intervals,
-        machine.functions.push_all,
-    )
-    steps = np.packbits(np.diff(contexts.map), bitorder="little").tobytes()
-    head = bytes([len(names), *names[order].tolist()]) + steps
-    return [head, pack_varint(len(labels)), labels]
+    sizes = np.array([len(contexts.rows), len(contexts.columns)])
+    coded = machine.functions.encode_symbols(classes, sizes)
+    steps = np.packbits(np.diff(contexts.map), bitorder="little")
+    return [pack_varint(len(coded)), coded, steps.data]
 
 
 def _decode_contexts(source: Cursor, shape: tuple[int, int], machine: Machine) -> Contexts | None:
-    count = source.take(1)[0]
-    if count == 0:
+    size = unpack_varint(source)
+    if not size:
         return None
-    names = np.frombuffer(source.take(count), np.uint8)
-    size = 2 * CLASSES - 2
-    steps = unpack_bitmap(np.frombuffer(source.take(-(-size // 8)), np.uint8), size)
-    if count > CLASSES or names.max() >= CLASSES or len(np.unique(names)) < count:
-        raise CorruptError("classes of rows and columns contradict each other")
-    payload = source.take(unpack_varint(source))
-    length = sum(shape)
-    classes = names[
-        decode_labels(payload, length, count, _CLASS_DISCOUNT, machine.functions.follow)
-    ]
-    map_ = np.concatenate([[0], np.cumsum(steps)]).astype(np.uint8)
+    classes = machine.functions.decode_symbols(source.take(size), np.array(shape))
+    packed = np.frombuffer(source.take(-(-(SCALES - 1) // 8)), np.uint8)
+    steps = unpack_bitmap(packed, SCALES - 1)
+    if int(classes.max()) >= CLASSES:
+        raise CorruptError("a row or a column of a table has a class that does not exist")
+    map_ = np.zeros(SCALES, np.uint8)
+    np.cumsum(steps, out=map_[1:])
     return Contexts(classes[: shape[0]], classes[shape[0] :], map_)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from nncomp.codecs.embedding import arrays, sequence
 from nncomp.codecs.embedding.arrays import BF16, CODE_MAX, F16, F64, MISSED
-from nncomp.codecs.embedding.contexts import SCALES, TABLE
+from nncomp.codecs.embedding.contexts import CLASSES, SCALES, TABLE
 from nncomp.coding.jit import inline, kernel
 from nncomp.coding.rans_groups_kernels import decode_groups as decode_symbols
 from nncomp.coding.rans_groups_kernels import encode_groups as encode_symbols
@@ -27,11 +27,13 @@ __all__ = [
     "from_codes",
     "gather",
     "histograms",
+    "pack_bits",
     "push_all",
     "scales",
     "scatter",
     "spread",
     "to_codes",
+    "unpack_bits",
 ]
 
 find_intervals = kernel(sequence.find_intervals)
@@ -192,38 +194,165 @@ def gather(codes: Array, base: int, contexts: Contexts) -> Array:
     return out
 
 
-def scatter(codes: Array, contexts: Contexts, out: Array) -> None:
+def scatter(
+    symbols: Array, bits: Array, lows: Array, shifts: Array, contexts: Contexts, out: Array
+) -> None:
     """See arrays.py."""
     c = contexts
-    _scatter(codes, c.rows, c.columns, c.map, _starts(c), out)
+    own = (c.rows, c.columns, c.map, _starts(c))
+    if len(bits):
+        _scatter_long(symbols, bits, lows, shifts, *own, out)
+    else:
+        _scatter(symbols, lows, shifts, *own, out)
 
 
 def _starts(contexts: Contexts) -> Array:
-    sizes = contexts.sizes()
+    sizes = contexts.sizes
     starts: Array = (np.cumsum(sizes) - sizes).astype(np.uint64)
     return starts
+
+
+@inline
+def _sort_columns(columns: Array, own: Array, order: Array, ends: Array) -> None:
+    """The columns by their contexts, in order within each; where each context ends.
+
+    Args:
+        columns: Classes.
+        own: Context by class of a column, for the row at work.
+        order: uint64, as many as columns.
+        ends: uint64, one more than contexts.
+    """
+    ends[:] = 0
+    for j in range(len(columns)):
+        ends[own[columns[j]] + 1] += _ONE
+    for k in range(len(ends) - 1):
+        ends[k + 1] += ends[k]
+    for j in range(len(columns)):
+        k = own[columns[j]]
+        order[ends[k]] = j
+        ends[k] += _ONE
+
+
+@inline
+def _sorted_columns(columns: Array, map_: Array, order: Array, ends: Array) -> None:
+    for c in range(len(order)):
+        _sort_columns(columns, map_[c:], order[c], ends[c])
 
 
 @kernel
 def _gather(
     codes: Array, base: int, rows: Array, columns: Array, map_: Array, at: Array, out: Array
 ) -> None:
+    order = np.empty((CLASSES, len(columns)), np.uint64)
+    ends = np.empty((CLASSES, len(at) + 1), np.uint64)
+    _sorted_columns(columns, map_, order, ends)
     for i in range(len(rows)):
-        own = map_[rows[i] :]
-        for j in range(len(columns)):
-            k = own[columns[j]]
-            out[at[k]] = np.uint32(codes[i, j] - base)
-            at[k] += _ONE
+        own, limits = order[rows[i]], ends[rows[i]]
+        j = _U(0)
+        for k in range(len(at)):
+            place = at[k]
+            while j < limits[k]:
+                out[place] = np.uint32(codes[i, own[j]] - base)
+                place += _ONE
+                j += _ONE
+            at[k] = place
 
 
 @kernel
-def _scatter(codes: Array, rows: Array, columns: Array, map_: Array, at: Array, out: Array) -> None:
+def _scatter(
+    symbols: Array,
+    lows: Array,
+    shifts: Array,
+    rows: Array,
+    columns: Array,
+    map_: Array,
+    at: Array,
+    out: Array,
+) -> None:
+    order = np.empty((CLASSES, len(columns)), np.uint64)
+    ends = np.empty((CLASSES, len(at) + 1), np.uint64)
+    _sorted_columns(columns, map_, order, ends)
     for i in range(len(rows)):
-        own = map_[rows[i] :]
-        for j in range(len(columns)):
-            k = own[columns[j]]
-            out[i, j] = codes[at[k]]
-            at[k] += _ONE
+        own, limits = order[rows[i]], ends[rows[i]]
+        j = _U(0)
+        for k in range(len(at)):
+            place, low, shift = at[k], lows[k], shifts[k]
+            while j < limits[k]:
+                out[i, own[j]] = low + (np.uint32(symbols[place]) << shift)
+                place += _ONE
+                j += _ONE
+            at[k] = place
+
+
+@kernel
+def _scatter_long(
+    symbols: Array,
+    bits: Array,
+    lows: Array,
+    shifts: Array,
+    rows: Array,
+    columns: Array,
+    map_: Array,
+    at: Array,
+    out: Array,
+) -> None:
+    """The same for codes that have low bits apart, which takes longer."""
+    order = np.empty((CLASSES, len(columns)), np.uint64)
+    ends = np.empty((CLASSES, len(at) + 1), np.uint64)
+    _sorted_columns(columns, map_, order, ends)
+    for i in range(len(rows)):
+        own, limits = order[rows[i]], ends[rows[i]]
+        j = _U(0)
+        for k in range(len(at)):
+            place, low, shift = at[k], lows[k], shifts[k]
+            while j < limits[k]:
+                out[i, own[j]] = low + (np.uint32(symbols[place]) << shift) + bits[place]
+                place += _ONE
+                j += _ONE
+            at[k] = place
+
+
+def pack_bits(codes: Array, size: int) -> Array:
+    """See arrays.py."""
+    out = np.empty(-(-len(codes) * size // 8), np.uint8)
+    _pack_bits(codes, size, out)
+    return out
+
+
+@kernel
+def _pack_bits(codes: Array, size: int, out: Array) -> None:
+    mask = (1 << size) - 1
+    held, filled, at = np.int64(0), 0, 0
+    for code in codes:
+        held |= (np.int64(code) & mask) << filled
+        filled += size
+        while filled >= 8:
+            out[at] = held & 255
+            held >>= 8
+            filled -= 8
+            at += 1
+    if filled:
+        out[at] = held
+
+
+def unpack_bits(packed: Array, size: int, out: Array) -> None:
+    """See arrays.py."""
+    _unpack_bits(_sealed(packed), size, out)
+
+
+@kernel
+def _unpack_bits(packed: Array, size: int, out: Array) -> None:
+    mask = (1 << size) - 1
+    held: int = 0
+    filled, at = 0, 0
+    for i in range(len(out)):
+        while filled < size:
+            held |= int(packed[at]) << filled
+            filled += 8
+            at += 1
+        out[i] = held & mask
+        held >>= size
+        filled -= size
 
 
 def scales(codes: Array, centre: int) -> tuple[Array, Array]:
@@ -236,12 +365,10 @@ def scales(codes: Array, centre: int) -> tuple[Array, Array]:
 @kernel
 def _scales(codes: Array, centre: int, of_rows: Array, of_columns: Array) -> None:
     for i in range(len(of_rows)):
-        total = 0
         for j in range(len(of_columns)):
             size = abs(np.int64(codes[i, j]) - centre)
-            total += size
+            of_rows[i] += size
             of_columns[j] += size
-        of_rows[i] = total
 
 
 def histograms(codes: Array, rows: Array, columns: Array, low: int, shift: int) -> Array:

@@ -34,6 +34,7 @@ from nncomp.codecs.embedding.sequence import (
 )
 from nncomp.codecs.tensor.arrays import UNSIGNED
 from nncomp.codecs.tensor.layouts import PLAIN, ROTATED, Layout
+from nncomp.codecs.tensor.planes import size_of
 from nncomp.coding.varint import pack_varint, unpack_varint
 from nncomp.errors import CorruptError
 
@@ -43,13 +44,16 @@ if TYPE_CHECKING:
     from nncomp.codecs.embedding.machine import Machine
     from nncomp.codecs.tensor.cursor import Cursor
 
-__all__ = ["PartHead", "PartInfo", "decode_part", "encode_part", "read_head"]
+__all__ = ["AUTO", "PartHead", "PartInfo", "decode_part", "encode_part", "read_head"]
 
 QUANTISED, REPEATED, EXCEPTIONS, GROUPED = 1, 2, 4, 8
 _FLAGS = 15
 _NUMBERS = struct.Struct("<dH")
 _WHOLE = 65535  # what stands for an error as large as the bound
 _MARGIN_ZERO = 1200  # what stands for 2^0
+AUTO = "auto"
+_SAMPLE = 1 << 12  # codes that are looked at for strings that come again
+_ROWS_MIN = 2  # of which one could be like another
 _STEPS = Layout(PLAIN, 4)
 _COLUMNS_MIN = 4  # of rows that are looked for: narrower ones are hardly larger than their number
 
@@ -139,7 +143,8 @@ def encode_part(
         rows: Bit patterns [n, columns], C order, not empty.
         kind: Of the elements.
         bound: Absolute; 0: keep everything exactly.
-        coder: "huffman", "ans", "zstd" or "lz4".
+        coder: "huffman", "ans", "zstd" or "lz4"; "auto": ANS, or Zstandard where that is
+            smaller.
         machine: What computes.
     """
     columns = rows.shape[1]
@@ -149,7 +154,7 @@ def encode_part(
     found = quantise(rows.reshape(-1), kind, bound, machine.functions)
     if found is None:
         head = PartHead(REPEATED if _repeats(rows, index) else 0)
-        body = encode_planes(rows.reshape(-1), _exact(kind), coder, machine)
+        body = _encode_exact(rows.reshape(-1), kind, coder, machine)
         parts = [head.pack(), *_encode_index(rows, index, coder, machine), *body]
         return parts, PartInfo(head, _length(rows, index), len(rows), 0)
     codes, places = found.codes.reshape(-1, columns), found.places
@@ -160,13 +165,14 @@ def encode_part(
     flags = QUANTISED
     flags |= REPEATED if _repeats(codes, index) else 0
     flags |= EXCEPTIONS if len(places) else 0
-    flags |= GROUPED if coder == "ans" else 0
+    grouped, body = _encode_codes(codes, coder, machine)
+    flags |= GROUPED if grouped else 0
     share = math.ceil(found.error / bound * _WHOLE)
     head = PartHead(flags, bound, share, found.margin, int(codes.min()))
     parts = [head.pack(), *_encode_index(codes, index, coder, machine)]
     if len(places):
         parts += _encode_exceptions(places, found.exceptions, kind, coder, machine)
-    parts += _encode_codes(codes, head, coder, machine)
+    parts += body
     return parts, PartInfo(head, _length(codes, index), len(codes), len(places))
 
 
@@ -244,7 +250,7 @@ def _encode_index(rows: Array, index: Array | None, coder: str, machine: Machine
     if index is None or not _repeats(rows, index):
         return []
     count = pack_varint(len(rows))
-    if coder != "ans":
+    if coder not in ("ans", AUTO):
         layout = _index_layout(len(rows))
         numbers = index.astype(UNSIGNED[layout.width])
         return [count + bytes([0]), *encode_planes(numbers, layout, coder, machine)]
@@ -281,6 +287,7 @@ def _encode_exceptions(
     places: Array, exceptions: Array, kind: int, coder: str, machine: Machine
 ) -> list[Buffer]:
     """varint: how many; planes of the steps from place to place; planes of bit patterns."""
+    coder = "ans" if coder == AUTO else coder
     order = np.argsort(places)
     steps = np.diff(places[order], prepend=-1).astype(np.uint32)
     return [
@@ -306,13 +313,33 @@ def _decode_exceptions(
     return places, decode_planes(source, count, _exact(kind), machine)
 
 
-def _encode_codes(codes: Array, head: PartHead, coder: str, machine: Machine) -> list[Buffer]:
-    """Groups; or u8: bytes of a code, and planes."""
-    if head.flags & GROUPED:
-        return encode_groups(codes, head.base, machine)
-    span = int(codes.max()) - head.base
-    layout = _index_layout(span + 1)
-    narrow = (codes.reshape(-1) - np.int32(head.base)).astype(UNSIGNED[layout.width])
+def _encode_exact(rows: Array, kind: int, coder: str, machine: Machine) -> list[Buffer]:
+    """Planes of bit patterns."""
+    coders = ("ans", "zstd") if coder == AUTO else (coder,)
+    tried = [encode_planes(rows, _exact(kind), name, machine) for name in coders]
+    return min(tried, key=size_of)
+
+
+def _encode_codes(codes: Array, coder: str, machine: Machine) -> tuple[bool, list[Buffer]]:
+    """Whether they are in groups, and these; or u8: bytes of a code, and planes."""
+    base = int(codes.min())
+    if coder not in ("ans", AUTO):
+        return False, _encode_narrow(codes, base, coder, machine)
+    groups = encode_groups(codes, base, machine)
+    some = codes[: max(1, _SAMPLE // codes.shape[1])]
+    if coder == AUTO and len(codes) >= _ROWS_MIN:
+        # Strings of codes come again in some tables, which only a part of all shows at once.
+        sample = size_of(_encode_narrow(some, base, "zstd", machine))
+        if sample * codes.size < size_of(groups) * some.size:
+            planes = _encode_narrow(codes, base, "zstd", machine)
+            if size_of(planes) < size_of(groups):
+                return False, planes
+    return True, groups
+
+
+def _encode_narrow(codes: Array, base: int, coder: str, machine: Machine) -> list[Buffer]:
+    layout = _index_layout(int(codes.max()) - base + 1)
+    narrow = (codes.reshape(-1) - np.int32(base)).astype(UNSIGNED[layout.width])
     return [bytes([layout.width]), *encode_planes(narrow, layout, coder, machine)]
 
 

@@ -20,7 +20,7 @@ import zstandard
 
 from nncomp.codecs.embedding.arrays import FLOATS, KINDS, PATTERNS
 from nncomp.codecs.embedding.machine import machine
-from nncomp.codecs.embedding.parts import PartInfo, decode_part, encode_part
+from nncomp.codecs.embedding.parts import AUTO, PartInfo, decode_part, encode_part
 from nncomp.codecs.embedding.quantiser import BOUND_MAX, absolute_bound, kind_of, patterns_of
 from nncomp.codecs.embedding.sequence import LENGTH_MAX
 from nncomp.codecs.tensor.cursor import Cursor
@@ -48,16 +48,17 @@ __all__ = [
     "read_shape",
 ]
 
-AUTO = "auto"
 CODERS = ("huffman", "ans", "lz4", "zstd")
 """What codes codes and indices."""
 # Nominal speeds in bytes of the table per second, compressing and decompressing: measured on
-# one core, written down once, so that what is chosen does not depend on the day.
+# one core with look-ups at 1e-2 of their range, and written down once, so that what is chosen
+# does not depend on the day.
 _SPEEDS = {
-    "huffman": (1.0e9, 1.5e9),
-    "ans": (0.8e9, 1.2e9),
-    "lz4": (1.0e9, 2.0e9),
-    "zstd": (0.7e9, 1.6e9),
+    "auto": (0.4e9, 1.4e9),
+    "ans": (0.45e9, 1.4e9),
+    "huffman": (1.2e9, 4.5e9),
+    "lz4": (0.5e9, 5.0e9),
+    "zstd": (0.7e9, 2.5e9),
 }
 _PART = 1 << 22  # elements of a part, at most, but for one row
 _SIZE_MAX = (1 << 31) - 1  # rows, and columns
@@ -76,7 +77,6 @@ class TableInfo:
         error: The largest error.
         unique: Rows that are kept; those of different parts count for each.
         exceptions: Elements that are kept exactly beside their codes.
-        coder: One of `CODERS`.
     """
 
     kind: str
@@ -85,7 +85,6 @@ class TableInfo:
     error: float
     unique: int
     exceptions: int
-    coder: str
 
 
 def encode_table(
@@ -145,17 +144,13 @@ def encode_patterns(
         entropy, bandwidth: As for `encode_table`.
         tools: What computes; makes no difference to the bytes.
     """
-    names = CODERS if entropy == AUTO and bandwidth else ("ans", "zstd")
-    tried = [
-        (*_encode(rows, kind, bound, name, tools), name)
-        for name in (names if entropy == AUTO else (entropy,))
-    ]
-    if bandwidth:
-        payload, infos, coder = min(
-            tried, key=lambda one: _seconds(one[2], len(one[0]), rows.nbytes, bandwidth)
-        )
-    else:
-        payload, infos, coder = min(tried, key=lambda one: len(one[0]))
+    names = [entropy]
+    if entropy == AUTO and bandwidth:
+        names += [name for name in CODERS if name != "ans"]
+    payload, infos = min(
+        ((*_encode(rows, kind, bound, name, tools), name) for name in names),
+        key=lambda one: _time(one[2], len(one[0]), rows.nbytes, bandwidth),
+    )[:2]
     return payload, TableInfo(
         KINDS[kind],
         rows.shape,
@@ -163,12 +158,11 @@ def encode_patterns(
         max((info.head.error for info in infos), default=0.0),
         sum(info.unique for info in infos),
         sum(info.exceptions for info in infos),
-        coder,
     )
 
 
-def _seconds(coder: str, coded: int, size: int, bandwidth: float) -> float:
-    """1 / speed-up of sending a table, 1 / CR + B (1 / Tc + 1 / Td)."""
+def _time(coder: str, coded: int, size: int, bandwidth: float) -> float:
+    """What sending a table takes of the time without compression: 1/CR + B (1/Tc + 1/Td)."""
     compress, decompress = _SPEEDS[coder]
     return coded / max(size, 1) + bandwidth * (1 / compress + 1 / decompress)
 
