@@ -24,12 +24,14 @@ def speedup(ratio: float, compress_rate: float, decompress_rate: float, bandwidt
         ratio: CR, raw bytes over compressed bytes.
         compress_rate: Tc, raw bytes per second, with everything that compressing takes.
         decompress_rate: Td, the same the other way.
-        bandwidth: B, bytes per second, in the same unit as the rates.
+        bandwidth: B, bytes per second, in the same unit as the rates; at 0 only the ratio counts.
 
     Raises:
-        UsageError: One of them is not above zero.
+        UsageError: One of them is not above zero, or the bandwidth below it.
     """
-    _check(ratio, compress_rate, decompress_rate, bandwidth)
+    _check(ratio, compress_rate, decompress_rate)
+    if not bandwidth >= 0:
+        raise UsageError(f"a bandwidth is not below zero: {bandwidth}")
     return 1 / (1 / ratio + bandwidth * (1 / compress_rate + 1 / decompress_rate))
 
 
@@ -45,4 +47,4 @@ def break_even(ratio: float, compress_rate: float, decompress_rate: float) -> fl
 
 def _check(*values: float) -> None:
     if not all(value > 0 and not math.isnan(value) for value in values):
-        raise UsageError(f"ratio, rates and bandwidth are above zero, not {values}")
+        raise UsageError(f"ratio and rates are above zero, not {values}")
