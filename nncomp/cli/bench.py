@@ -7,8 +7,9 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -345,7 +346,28 @@ def _gate_options(command: Command) -> Command:
     )
 
 
-@click.command()
+class Bench(click.Command):
+    """The command, unless its first word is the name of one for a kind of data."""
+
+    KINDS: ClassVar = {"emb": "nncomp.cli.bench_emb:emb"}
+    """Where those are, "module:attribute"; loaded when they are asked for."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """A context of whichever command is to run."""
+        if not args or args[0] not in self.KINDS:
+            return super().make_context(info_name, args, parent, **extra)
+        module, _, attribute = self.KINDS[args[0]].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+
+
+@click.command(cls=Bench)
 @_choice_options
 @_plan_options
 @click.option("--record", type=_READABLE, help="Show an earlier run, and measure nothing.")
@@ -371,6 +393,8 @@ def bench(
 
     Each has a process of its own, they take turns, and what they decode is compared with the
     original. Without files, small made-up ones give a first look.
+
+    `nncomp bench emb DUMP...` measures embedding tables. (A file of that name is ./emb.)
     """
     from nncomp.bench import records
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from nncomp.bench import contestants
@@ -191,3 +192,22 @@ def test_refused_before_anything_is_measured(
     monkeypatch.setattr("nncomp.bench.measure.measure", None)
     result = invoke("bench", text_file, *arguments)
     assert result.exit_code == 2, result.output
+
+
+# --- kinds of data -------------------------------------------------------------------
+
+
+def test_a_kind_of_data_has_a_command_of_its_own(invoke: Invoke, tmp_path: Path) -> None:
+    rows = np.random.default_rng(1).normal(size=(64, 16)).astype(np.float32)
+    np.save(tmp_path / "table.npy", rows)
+    result = invoke("bench", "emb", tmp_path / "table.npy", "--rounds", 1, "--format", "json")
+    assert result.exit_code == 0, result.output
+    assert "table" in result.stdout
+    assert "DUMP" in invoke("bench", "emb", "--help").stdout
+    assert "bench emb" in invoke("bench", "--help").stdout
+
+
+def test_a_file_that_is_called_like_a_kind(invoke: Invoke, text_file: Path) -> None:
+    path = text_file.rename(text_file.with_name("emb"))
+    result = invoke("bench", f"./{path.name}", "-m", "zstd", *QUICK)
+    assert result.exit_code == 0, result.output
