@@ -64,7 +64,7 @@ class Files:
             "--rounds",
             str(self.rounds),
             "--resume",
-            os.path.relpath(begun(name), data),
+            os.path.relpath(begun(name), data.resolve()),
         ]
 
 
@@ -76,7 +76,7 @@ class Tensors:
 
     def command(self, name: str, data: Path) -> list[str]:
         """The words, run in the data folder."""
-        script, target = str(HERE / "tensors.py"), os.path.relpath(begun(name), data)
+        script, target = str(HERE / "tensors.py"), os.path.relpath(begun(name), data.resolve())
         return [sys.executable, script, *self.arguments, "--data", ".", "--resume", target]
 
 

@@ -107,13 +107,13 @@ class Display:
     plot: str | None
     page: str | None
 
-    def check(self) -> None:
-        """Refuse now what would fail only after minutes of measuring."""
+    def check(self, kept: str | None) -> None:
+        """Refuse now what would fail only after minutes of measuring; and a file kept beside."""
         if self.plot is not None or self.page is not None:
             from nncomp.bench import plot
 
             plot.check(Path(self.plot) if self.plot is not None else None)
-        for name in (self.target, self.plot, self.page):
+        for name in (self.target, self.plot, self.page, kept):
             if name is not None and not Path(name).parent.is_dir():
                 raise UsageError(f"{name} cannot be written: there is no {Path(name).parent}")
 
@@ -398,7 +398,7 @@ def bench(
     """
     from nncomp.bench import records
 
-    display.check()
+    display.check(resume)
     kept = Path(resume) if resume else None
     found = records.load(Path(record)) if record else choice.record(plan, kept, console)
     display.show(found)

@@ -184,6 +184,7 @@ def test_a_method_that_no_longer_verifies_fails(invoke: Invoke, record: Path) ->
         ("--baseline", "text", "--fail-if", "size>1"),
         ("--record", "text"),
         ("-o", "no/such/folder"),
+        ("--resume", "no/such/folder"),
     ],
 )
 def test_refused_before_anything_is_measured(
