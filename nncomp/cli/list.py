@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from nncomp.api import ArchiveInfo
     from nncomp.cli.bases import Bases
     from nncomp.cli.console import Console
-    from nncomp.tensors.listing import ListedTensor, TensorListing
+    from nncomp.tensors.listing import ListedTable, ListedTensor, TensorListing
 
 __all__ = ["list_archives"]
 
 _TITLES = ("method", "raw", "archive", "ratio", "checksum", "memory", "file")
 _TENSOR_TITLES = ("tensor", "dtype", "shape", "bits/weight", "planes", "marks")
-_WITH_TENSORS = "zipnn"
+_TABLE_TITLES = ("table", "dtype", "shape", "ratio", "bound", "max error", "rows kept", "exact")
+_WITH_TENSORS = ("zipnn", "emb")
 _DETAILED = ("offset", "records", "version", "numerics", "weights", "parameters")
 
 
@@ -59,7 +60,8 @@ def list_archives(
     Below them come the tensors of model files that zipnn has compressed: name, type, shape,
     bits that a weight takes, and how: what its planes have come to, by their methods, as
     shares of the original size. Marks: whether differences are stored, and what was lost.
-    Archives of differences may need their --base for that.
+    Archives of differences may need their --base for that. Of archives of emb come the tables:
+    bound, largest error, how many rows are kept, and how many numbers exactly.
     """
     from nncomp import api
 
@@ -71,7 +73,7 @@ def list_archives(
             start = source.stream.tell()
             listed = Listed(source.name, api.inspect(source.stream))
             found.append(listed)
-            if any(info.codec == _WITH_TENSORS for info in listed.archives):
+            if any(info.codec in _WITH_TENSORS for info in listed.archives):
                 from nncomp.tensors.listing import list_tensors
 
                 source.stream.seek(start)
@@ -106,7 +108,7 @@ def as_document(found: list[Listed]) -> dict[str, Any]:
 def _entry(info: ArchiveInfo, listing: TensorListing | None) -> dict[str, Any]:
     """One archive; those that may have tensors have what is known of these, too."""
     entry = asdict(info)
-    if listing is not None and info.codec == _WITH_TENSORS:
+    if listing is not None and info.codec in _WITH_TENSORS:
         entry |= asdict(listing)
     return entry
 
@@ -179,15 +181,31 @@ def tensor_tables(listed: Listed) -> list[str]:
     """A table of tensors for each archive that has some."""
     tables = []
     for number, listing in enumerate(listed.tensors, start=1):
-        if listing.tensors is None:
-            continue
         where = f", archive {number}" if len(listed.archives) > 1 else ""
-        name = click.format_filename(listed.name)
-        title = f"{name}{where}: {plural(len(listing.tensors), 'tensor')}"
-        rows = [list(_TENSOR_TITLES), *map(_tensor_cells, listing.tensors)]
-        lines = aligned(rows, {_TENSOR_TITLES.index("bits/weight")}) if listing.tensors else []
-        tables.append("\n".join([title, *lines]))
+        name = click.format_filename(listed.name) + where
+        if listing.tensors is not None:
+            title = f"{name}: {plural(len(listing.tensors), 'tensor')}"
+            rows = [list(_TENSOR_TITLES), *map(_tensor_cells, listing.tensors)]
+            lines = aligned(rows, {_TENSOR_TITLES.index("bits/weight")}) if listing.tensors else []
+            tables.append("\n".join([title, *lines]))
+        if listing.tables:
+            title = f"{name}: {plural(len(listing.tables), 'table')}"
+            rows = [list(_TABLE_TITLES), *map(_table_cells, listing.tables)]
+            tables.append("\n".join([title, *aligned(rows, set(range(3, len(_TABLE_TITLES))))]))
     return tables
+
+
+def _table_cells(table: ListedTable) -> list[str]:
+    return [
+        _printable(table.name) or "-",
+        table.dtype,
+        str(list(table.shape)),
+        ratio_text(table.raw_size, table.coded_size),
+        f"{table.bound:.4g}" if table.bound else "-",
+        f"{table.error:.4g}" if table.bound else "-",
+        f"{table.unique:,}",
+        f"{table.exceptions:,}",
+    ]
 
 
 def _tensor_cells(tensor: ListedTensor) -> list[str]:

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import io
 import math
+from bisect import bisect_right
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
 
 from nncomp.codecs.base import unpack_params
-from nncomp.codecs.registry import by_name
+from nncomp.codecs.embedding import summary as tables_of
+from nncomp.codecs.registry import by_name, name_of
+from nncomp.codecs.tensor import summary as planes_of
 from nncomp.codecs.tensor.formats import directory
 from nncomp.codecs.tensor.summary import (
     KINDS,
     Payload,
     SegmentSummary,
     describe_loss,
-    read_segment,
-    summarise,
 )
 from nncomp.container.limits import default_memory_limit
 from nncomp.container.reader import read_members, walk_records
@@ -40,10 +41,10 @@ if TYPE_CHECKING:
     from nncomp.container.reader import Record
     from nncomp.container.seeking import MemberInfo
 
-__all__ = ["CODEC", "ListedTensor", "TensorListing", "list_tensors"]
+__all__ = ["CODECS", "ListedTable", "ListedTensor", "TensorListing", "list_tensors"]
 
-CODEC = "zipnn"
-"""The codec whose archives tell of their tensors."""
+CODECS = ("zipnn", "emb")
+"""The codecs whose archives tell of their tensors, and of their tables."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,33 @@ class ListedTensor:
 
 
 @dataclass(frozen=True)
+class ListedTable:
+    """One table of an archive of `emb`; a large one is several.
+
+    Attributes:
+        name: Of the tensor in the file, if it has a format.
+        dtype: Its element type, named as in safetensors.
+        shape: Rows and columns.
+        raw_size: Its bytes in the content.
+        coded_size: Its bytes in the archive.
+        bound: No element is off by more; absolute; 0: kept exactly.
+        error: The largest error.
+        unique: Rows that are kept, each once.
+        exceptions: Elements that are kept exactly, since the bound would not have held.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, int]
+    raw_size: int
+    coded_size: int
+    bound: float
+    error: float
+    unique: int
+    exceptions: int
+
+
+@dataclass(frozen=True)
 class TensorListing:
     """What one member of an archive is.
 
@@ -84,12 +112,14 @@ class TensorListing:
         reason: Why not, where a base would help.
         base: XXH3-64 of the base that there are differences to, or None.
         lossy: What may have been lost, or None.
+        tables: Of an archive of `emb`.
     """
 
     tensors: list[ListedTensor] | None = None
     reason: str | None = None
     base: str | None = None
     lossy: str | None = None
+    tables: list[ListedTable] | None = None
 
 
 def list_tensors(file: BinaryIO, base: Base | None = None) -> list[TensorListing]:
@@ -107,14 +137,51 @@ def list_tensors(file: BinaryIO, base: Base | None = None) -> list[TensorListing
     origin = file.tell()
     listings = []
     for info in SeekableArchive(file).members():
-        codec = by_name(CODEC)
-        params = _params_of(info.header, codec)
-        if params is None:
+        name = name_of(info.header.codec_id)
+        codec = by_name(name) if name in CODECS else None
+        params = _params_of(info.header, codec) if codec else None
+        if codec is None or params is None:
             listings.append(TensorListing())
             continue
         member = _Member(file, origin, info, codec.max_block(params), _Base(base, params))
-        listings.append(_listing(member, params))
+        if name == "emb":
+            member.scheme = tables_of
+            lossy = tables_of.describe_loss(params)
+            listings.append(TensorListing(lossy=lossy, tables=_tables(member)))
+        else:
+            listings.append(_listing(member, params))
     return listings
+
+
+def _tables(member: _Member) -> list[ListedTable]:
+    """The tables of an archive of `emb`, by the names that its file has for them."""
+    try:
+        tensors = directory(io.BufferedReader(_Content(member)))
+    except TensorFileError:
+        tensors = []
+    starts = [tensor.start for tensor in tensors]
+    listed, at = [], 0
+    for _, segments in member.segments():
+        for segment in segments:
+            table = segment.table if isinstance(segment, tables_of.TableSegment) else None
+            if table is not None:
+                number = bisect_right(starts, at) - 1
+                inside = number >= 0 and at < tensors[number].stop
+                listed.append(
+                    ListedTable(
+                        name=tensors[number].name if inside else "",
+                        dtype=table.dtype,
+                        shape=table.shape,
+                        raw_size=segment.size,
+                        coded_size=segment.stop - segment.start,
+                        bound=table.bound,
+                        error=table.error,
+                        unique=table.unique,
+                        exceptions=table.exceptions,
+                    )
+                )
+            at += segment.size
+    return listed
 
 
 def _params_of(header: Header, codec: Codec) -> Params | None:
@@ -219,7 +286,7 @@ class _Base:
 
     def __init__(self, given: Base | None, params: Params) -> None:
         self._given = given
-        self._wanted = params["base"]
+        self._wanted = params.get("base")
 
     def get(self) -> Base:
         """The base.
@@ -235,8 +302,23 @@ class _Base:
         return self._given
 
 
+class _Scheme(Protocol):
+    """How the payloads of a codec are read."""
+
+    def summarise(self, payload: Payload, size: int) -> Iterator[SegmentSummary]:
+        """The segments of a payload."""
+        ...
+
+    def read_segment(self, payload: Payload, segment: SegmentSummary, base: Base | None) -> bytes:
+        """The content of one of them."""
+        ...
+
+
 class _Member:
     """One member of an archive, to be read here and there.
+
+    Attributes:
+        scheme: Of its codec.
 
     Args:
         file: The archive, from `origin` on.
@@ -250,6 +332,7 @@ class _Member:
         self, file: BinaryIO, origin: int, info: MemberInfo, largest: int, base: _Base
     ) -> None:
         self.size = info.raw_size
+        self.scheme: _Scheme = planes_of
         self._file = file
         self._origin = origin
         self._info = info
@@ -288,7 +371,7 @@ class _Member:
             yield SegmentSummary(size, 0, size, False, {"stored": size})
             return
         with _errors_at(record.offset):
-            yield from summarise(self._payload_of(record), size)
+            yield from self.scheme.summarise(self._payload_of(record), size)
 
     def _content_of(self, record: Record, segment: SegmentSummary) -> bytes:
         payload = self._payload_of(record)
@@ -296,7 +379,7 @@ class _Member:
             if record.stored:
                 return bytes(payload.take(segment.size))
             base = self._base.get() if segment.delta else None
-            return read_segment(payload, segment, base)
+            return self.scheme.read_segment(payload, segment, base)
 
     def _payload_of(self, record: Record) -> Payload:
         stop = self._origin + record.offset + record.disk_size

@@ -249,6 +249,81 @@ def bad_tensors() -> Iterator[tuple[str, bytes]]:
     yield "bad-zipnn-loss", tensor_member(params="65536,nan,0.0,0,none")
 
 
+def lookups(count: int, columns: int) -> list[float]:
+    """Rows of a small table, some of them again and again, as whole numbers of 1024ths."""
+    digests = b"".join(hashlib.sha256(bytes([k, 2])).digest() for k in range(160))
+    rows = [
+        [
+            (digests[k * columns + j] - digests[k * columns + j + 1]) * (1 + k % 3 * 4) / 1024
+            for j in range(columns)
+        ]
+        for k in range(len(digests) // columns - 1)
+    ]
+    chosen = (digests[k] * digests[k + 1] >> 9 for k in range(count))
+    return [value for k in chosen for value in rows[k % len(rows)]]
+
+
+def tables() -> Iterator[tuple[str, str, bytes]]:
+    """Name, parameters and content of archives of `emb`."""
+    values = lookups(120, 16)
+    content = struct.pack(f"<{len(values)}f", *values)
+    for entropy in ("ans", "huffman", "lz4", "zstd"):
+        yield entropy, f"bound=0.01,mode=rel,shape=60x16,entropy={entropy}", content
+    yield "low-bits", "bound=1e-5,shape=120x16,entropy=ans", content
+    yield "exact", "shape=120x16", content
+    special = bytearray(content)
+    for place, pattern in ((3, 0x7F800001), (90, 0xFF800000), (700, 0x7F7FFFFF), (701, 1)):
+        special[4 * place : 4 * place + 4] = pattern.to_bytes(4, "little")
+    yield "exceptions", "bound=0.01,shape=120x16", bytes(special)
+    yield "float16", "bound=0.01,shape=120x16,dtype=f16", struct.pack(f"<{len(values)}e", *values)
+    upper = b"".join(content[k : k + 2] for k in range(2, len(content), 4))
+    yield "bfloat16", "bound=0.01,shape=120x16,dtype=bf16", upper
+    yield "float64", "bound=1e-4,shape=120x16,dtype=f64", struct.pack(f"<{len(values)}d", *values)
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (120, 16), }".ljust(117) + "\n"
+    head = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    yield "npy", "bound=0.01", head + content
+    many = lookups(900, 64)
+    yield "contexts", "bound=0.002,shape=900x64", struct.pack(f"<{len(many)}f", *many)
+
+
+def table_member(payload: bytes, raw: bytes) -> bytes:
+    """Any payload and its content under a header of `emb`."""
+    sink = io.BytesIO()
+    writer = MemberWriter(sink, Header(33, 1, 0, 8 << 20, "0.0,abs,65536"))
+    writer.add(raw, payload)
+    writer.finish()
+    return sink.getvalue()
+
+
+def bad_tables() -> Iterator[tuple[str, bytes]]:
+    """Payloads of `emb` that no encoder makes."""
+    head = b"\x50\x01"  # a table of 80 bytes
+    coded = b"\x00\x04\x05"  # four rows of five float32
+    bound = struct.pack("<dH", 0.5, 9)
+    for name, payload in (
+        ("kind", b"\x50\x02\x00"),
+        ("shape", head + b"\x04\x00\x04\x04\x00"),
+        ("flags", head + b"\x04" + coded + b"\x08"),
+        ("bound", head + b"\x10" + coded + b"\x01" + struct.pack("<dH", -1.0, 9) + b"\x00\x00"),
+        ("margin", head + b"\x11" + coded + b"\x01" + bound + b"\x99\x11\x00"),
+        ("unique", head + b"\x06" + coded + b"\x02\x05\x00"),
+        ("row", head + b"\x08" + coded + b"\x02\x02\x00\x01\x02"),
+        (
+            "place",
+            head
+            + b"\x1c"
+            + coded
+            + b"\x05"
+            + bound
+            + b"\x00\x00\x01"
+            + b"\x01\x15"
+            + b"\x01\x00" * 3,
+        ),
+        ("trailing", head + b"\x0d" + coded + b"\x00" + b"\x01\x00" * 4 + b"\x00"),
+    ):
+        yield f"bad-emb-{name}", table_member(payload, bytes(80))
+
+
 def good() -> Iterator[tuple[str, bytes]]:
     """Archives that every later reader must read."""
     mixed = TEXT[: 64 << 10] + NOISE  # the second record does not shrink
@@ -279,6 +354,8 @@ def good() -> Iterator[tuple[str, bytes]]:
         yield f"good-zipnn-{name}-v1", nncomp.compress(content, f"zipnn:{method}", base=base)
     yield "good-zipnn-streamed-v1", streamed(mixed, "zipnn:block=64K")
     yield "good-zipnn-everything-v1", tensor_member((every_segment(), EVERY_SEGMENT))
+    for name, method, content in tables():
+        yield f"good-emb-{name}-v1", nncomp.compress(content, f"emb:{method}")
     skippable = record(0x40, b"a note"), record(0x7F, b""), record(0x02, b"content")
     yield "good-skippable-v1", with_records(*skippable, content=b"content")
 
@@ -309,6 +386,7 @@ def bad() -> Iterator[tuple[str, bytes]]:
     yield "bad-index", flipped(plain, -FOOTER_SIZE - 10)
     yield "bad-footer", flipped(plain, -10)
     yield from bad_tensors()
+    yield from bad_tables()
     yield "bad-content-checksum", plain[:-FOOTER_SIZE] + member(b"one", b"five")[-FOOTER_SIZE:]
 
 

@@ -11,8 +11,6 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nncomp.codecs.base import Block, Param
 from nncomp.codecs.embedding.payload import Wanted, decode_record, encode_record
 from nncomp.codecs.embedding.quantiser import BOUND_MAX
@@ -154,12 +152,12 @@ def _decode_block(block: Block) -> Buffer:
 
 
 def _decode(payload: Buffer, target: bytearray | memoryview) -> memoryview:
-    out = np.frombuffer(target, np.uint8)
+    out = memoryview(target)
     try:
         decode_record(Cursor(payload), out)
     except LIBRARY_ERRORS as error:
         raise CorruptError(f"a plane cannot be decoded: {error}") from error
-    return target if isinstance(target, memoryview) else memoryview(target)
+    return target if isinstance(target, memoryview) else out
 
 
 def _shape(params: Params) -> Shape | None:

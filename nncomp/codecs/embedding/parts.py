@@ -1,9 +1,8 @@
 """Some rows of a table: the rows that differ, once each, and which of them comes where.
 
-    part = u8 flags, then, each if its flag is set,
-        QUANTISED    bound f64, largest error u16, varint margin, varint base (zigzag)
-        REPEATED     varint: rows that differ; u8: discount; the sequence of rows
-        EXCEPTIONS   varint: how many; their places as planes; their bit patterns as planes
+    part = head, then, each if its flag is set,
+        REPEATED     u8: discount; the sequence of rows
+        EXCEPTIONS   their places as planes; their bit patterns as planes
     and then the rows that differ: GROUPED as groups, else u8 width and planes
 
 FORMAT.md says it field by field. Elements that are not QUANTISED are kept exactly.
@@ -13,7 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,13 +43,14 @@ if TYPE_CHECKING:
     from nncomp.codecs.embedding.machine import Machine
     from nncomp.codecs.tensor.cursor import Cursor
 
-__all__ = ["AUTO", "PartHead", "PartInfo", "decode_part", "encode_part", "read_head"]
+__all__ = ["AUTO", "PartHead", "decode_part", "encode_part", "read_head"]
 
 QUANTISED, REPEATED, EXCEPTIONS, GROUPED = 1, 2, 4, 8
 _FLAGS = 15
 _NUMBERS = struct.Struct("<dH")
 _WHOLE = 65535  # what stands for an error as large as the bound
 _MARGIN_ZERO = 1200  # what stands for 2^0
+_MARGIN_MAX = 2200  # what stands for 2^1000, which no bound is above
 AUTO = "auto"
 _SAMPLE = 1 << 12  # codes that are looked at for strings that come again
 _ROWS_MIN = 2  # of which one could be like another
@@ -71,6 +71,8 @@ class PartHead:
         share: The largest error that was measured, in 65535ths of the bound, rounded up.
         margin: As for `quantiser.step_of`.
         base: Added to codes.
+        unique: Rows that differ; 0 if no row comes again.
+        exceptions: Elements that are kept exactly beside their codes.
     """
 
     flags: int
@@ -78,6 +80,8 @@ class PartHead:
     share: int = 0
     margin: int = NO_MARGIN
     base: int = 0
+    unique: int = 0
+    exceptions: int = 0
 
     @property
     def error(self) -> float:
@@ -91,6 +95,8 @@ class PartHead:
             margin = 0 if self.margin == NO_MARGIN else self.margin + _MARGIN_ZERO
             out += _NUMBERS.pack(self.bound, self.share) + pack_varint(margin)
             out += pack_varint(-2 * self.base - 1 if self.base < 0 else 2 * self.base)
+        for flag, count in ((REPEATED, self.unique), (EXCEPTIONS, self.exceptions)):
+            out += pack_varint(count) if self.flags & flag else b""
         return out
 
 
@@ -103,41 +109,25 @@ def read_head(source: Cursor) -> PartHead:
     flags = source.take(1)[0]
     if flags & ~_FLAGS or (flags & (EXCEPTIONS | GROUPED) and not flags & QUANTISED):
         raise CorruptError("a part of a table has flags that contradict each other")
-    if not flags & QUANTISED:
-        return PartHead(flags)
-    bound, share = _NUMBERS.unpack(source.take(_NUMBERS.size))
-    margin = unpack_varint(source)
-    base = unpack_varint(source)
-    if not 0 < bound <= BOUND_MAX or margin > 2 * _MARGIN_ZERO or base > 1 << 32:
-        raise CorruptError("a part of a table has a bound, margin or base out of range")
-    margin = margin - _MARGIN_ZERO if margin else NO_MARGIN
-    return PartHead(flags, bound, share, margin, -(base + 1 >> 1) if base & 1 else base >> 1)
+    head = PartHead(flags)
+    if flags & QUANTISED:
+        bound, share = _NUMBERS.unpack(source.take(_NUMBERS.size))
+        margin, base = unpack_varint(source), unpack_varint(source)
+        if not 0 < bound <= BOUND_MAX or margin > _MARGIN_MAX or base > 1 << 32:
+            raise CorruptError("a part of a table has a bound, margin or base out of range")
+        margin = margin - _MARGIN_ZERO if margin else NO_MARGIN
+        base = -(base + 1 >> 1) if base & 1 else base >> 1
+        head = PartHead(flags, bound, share, margin, base)
+    unique = unpack_varint(source) if flags & REPEATED else 0
+    exceptions = unpack_varint(source) if flags & EXCEPTIONS else 0
+    return replace(head, unique=unique, exceptions=exceptions)
 
 
 # --- parts -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class PartInfo:
-    """What became of a part.
-
-    Attributes:
-        head: Its head.
-        rows: Rows that it has.
-        unique: How many of them are kept.
-        exceptions: Elements that are kept exactly beside their codes.
-    """
-
-    head: PartHead
-    rows: int
-    unique: int
-    exceptions: int
-
-
-def encode_part(
-    rows: Array, kind: int, bound: float, coder: str, machine: Machine
-) -> tuple[list[Buffer], PartInfo]:
-    """A part, in buffers to be joined, and what became of it.
+def encode_part(rows: Array, kind: int, bound: float, coder: str, machine: Machine) -> list[Buffer]:
+    """A part, in buffers to be joined.
 
     Args:
         rows: Bit patterns [n, columns], C order, not empty.
@@ -153,10 +143,9 @@ def encode_part(
         rows, index = _join(rows, rows, machine)
     found = quantise(rows.reshape(-1), kind, bound, machine.functions)
     if found is None:
-        head = PartHead(REPEATED if _repeats(rows, index) else 0)
+        head = PartHead(REPEATED if _repeats(rows, index) else 0, unique=len(rows))
         body = _encode_exact(rows.reshape(-1), kind, coder, machine)
-        parts = [head.pack(), *_encode_index(rows, index, coder, machine), *body]
-        return parts, PartInfo(head, _length(rows, index), len(rows), 0)
+        return [head.pack(), *_encode_index(rows, index, coder, machine), *body]
     codes, places = found.codes.reshape(-1, columns), found.places
     if index is not None:
         codes, joined = _join(codes, _keys(codes, places), machine)
@@ -168,12 +157,12 @@ def encode_part(
     grouped, body = _encode_codes(codes, coder, machine)
     flags |= GROUPED if grouped else 0
     share = math.ceil(found.error / bound * _WHOLE)
-    head = PartHead(flags, bound, share, found.margin, int(codes.min()))
+    base = int(codes.min())
+    head = PartHead(flags, bound, share, found.margin, base, len(codes), len(places))
     parts = [head.pack(), *_encode_index(codes, index, coder, machine)]
     if len(places):
         parts += _encode_exceptions(places, found.exceptions, kind, coder, machine)
-    parts += body
-    return parts, PartInfo(head, _length(codes, index), len(codes), len(places))
+    return parts + body
 
 
 def decode_part(source: Cursor, kind: int, out: Array, machine: Machine) -> None:
@@ -187,7 +176,8 @@ def decode_part(source: Cursor, kind: int, out: Array, machine: Machine) -> None
     count, columns = out.shape
     index = None
     if head.flags & REPEATED:
-        count, index = _decode_index(source, len(out), machine)
+        count = head.unique
+        index = _decode_index(source, len(out), count, machine)
     rows = out if index is None else np.empty((count, columns), out.dtype)
     if head.flags & QUANTISED:
         places, exceptions = _decode_exceptions(source, head, rows.size, kind, machine)
@@ -241,39 +231,32 @@ def _repeats(rows: Array, index: Array | None) -> bool:
     return index is not None and len(rows) < len(index)
 
 
-def _length(rows: Array, index: Array | None) -> int:
-    return len(rows) if index is None else len(index)
-
-
 def _encode_index(rows: Array, index: Array | None, coder: str, machine: Machine) -> list[Buffer]:
-    """Which row comes where: varint: how many differ; u8: discount, or 0 for planes."""
+    """Which row comes where: u8: discount, or 0 for planes."""
     if index is None or not _repeats(rows, index):
         return []
-    count = pack_varint(len(rows))
     if coder not in ("ans", AUTO):
         layout = _index_layout(len(rows))
         numbers = index.astype(UNSIGNED[layout.width])
-        return [count + bytes([0]), *encode_planes(numbers, layout, coder, machine)]
+        return [bytes([0]), *encode_planes(numbers, layout, coder, machine)]
     discount = choose_discount(index)
     functions = machine.functions
     labels = encode_labels(index, len(rows), discount, functions.find_intervals, functions.push_all)
-    return [count + bytes([discount]) + pack_varint(len(labels)), labels]
+    return [bytes([discount]) + pack_varint(len(labels)), labels]
 
 
-def _decode_index(source: Cursor, length: int, machine: Machine) -> tuple[int, Array]:
-    """How many rows differ, and which of them comes where."""
-    count = unpack_varint(source)
+def _decode_index(source: Cursor, length: int, count: int, machine: Machine) -> Array:
+    """Which of `count` rows comes where."""
     discount = source.take(1)[0]
     if not 0 < count < length or discount > DISCOUNT_MAX:
         raise CorruptError("a part of a table has more rows that differ than rows")
     if discount:
         payload = source.take(unpack_varint(source))
-        labels = decode_labels(payload, length, count, discount, machine.functions.follow)
-        return count, labels
+        return decode_labels(payload, length, count, discount, machine.functions.follow)
     index = decode_planes(source, length, _index_layout(count), machine)
     if int(index.max()) >= count:
         raise CorruptError("a part of a table has a row that is none of those that differ")
-    return count, index.astype(np.int64)
+    return index.astype(np.int64)
 
 
 def _index_layout(count: int) -> Layout:
@@ -286,12 +269,11 @@ def _index_layout(count: int) -> Layout:
 def _encode_exceptions(
     places: Array, exceptions: Array, kind: int, coder: str, machine: Machine
 ) -> list[Buffer]:
-    """varint: how many; planes of the steps from place to place; planes of bit patterns."""
+    """Planes of the steps from place to place; planes of bit patterns."""
     coder = "ans" if coder == AUTO else coder
     order = np.argsort(places)
     steps = np.diff(places[order], prepend=-1).astype(np.uint32)
     return [
-        pack_varint(len(places)),
         *encode_planes(steps, _STEPS, coder, machine),
         *encode_planes(exceptions[order], _exact(kind), coder, machine),
     ]
@@ -303,7 +285,7 @@ def _decode_exceptions(
     """Places, int64, and bit patterns."""
     if not head.flags & EXCEPTIONS:
         return np.empty(0, np.int64), np.empty(0, PATTERNS[kind])
-    count = unpack_varint(source)
+    count = head.exceptions
     if not 0 < count <= size:
         raise CorruptError("a part of a table has more exceptions than elements")
     steps = decode_planes(source, count, _STEPS, machine)

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from nncomp.codecs.embedding.arrays import Array
     from nncomp.codecs.embedding.records import Piece, Record
 
-__all__ = ["OTHER", "TABLE", "Coded", "Wanted", "decode_record", "encode_record"]
+__all__ = [
+    "OTHER",
+    "TABLE",
+    "Coded",
+    "Wanted",
+    "decode_record",
+    "decode_segment",
+    "encode_record",
+]
 
 OTHER, TABLE = range(2)
 
@@ -95,8 +103,8 @@ def encode_record(record: Record, wanted: Wanted) -> Coded:
     return coded
 
 
-def decode_record(payload: Cursor, out: Array) -> None:
-    """Fill in the content of a record, uint8.
+def decode_record(payload: Cursor, out: memoryview) -> None:
+    """Fill in the content of a record.
 
     Raises:
         CorruptError: The payload contradicts itself, or the size.
@@ -104,18 +112,23 @@ def decode_record(payload: Cursor, out: Array) -> None:
     """
     done = 0
     while done < len(out):
-        size = unpack_varint(payload)
-        kind = payload.take(1)[0]
-        if not 0 < size <= len(out) - done or kind not in (OTHER, TABLE):
-            raise CorruptError("a segment has no size that fits, or a kind that does not exist")
-        some = out[done : done + size]
-        if kind == OTHER:
-            some[:] = decode_plane(payload, size, machine(size).planes)
-        else:
-            _decode_table(Cursor(payload.take(unpack_varint(payload))), some)
-        done += size
+        done += decode_segment(payload, out[done:])
     if payload.left:
         raise CorruptError("a payload goes on behind its last segment")
+
+
+def decode_segment(payload: Cursor, out: memoryview) -> int:
+    """Decode the next segment to the start of `out`; its size."""
+    size = unpack_varint(payload)
+    kind = payload.take(1)[0]
+    if not 0 < size <= len(out) or kind not in (OTHER, TABLE):
+        raise CorruptError("a segment has no size that fits, or a kind that does not exist")
+    some = np.frombuffer(out, np.uint8, size)
+    if kind == OTHER:
+        some[:] = decode_plane(payload, size, machine(size).planes)
+    else:
+        _decode_table(Cursor(payload.take(unpack_varint(payload))), some)
+    return size
 
 
 def _encode_other(raw: memoryview) -> list[Buffer]:
@@ -134,7 +147,7 @@ def _encode_table(raw: memoryview, piece: Piece, wanted: Wanted) -> bytes:
     bound = wanted.bound
     if wanted.relative:
         bound = absolute_bound(rows.reshape(-1), kind, bound, tools.functions)
-    return encode_patterns(rows, kind, bound, wanted.entropy, wanted.bandwidth, tools)[0]
+    return encode_patterns(rows, kind, bound, wanted.entropy, wanted.bandwidth, tools)
 
 
 def _decode_table(source: Cursor, out: Array) -> None:

@@ -20,10 +20,11 @@ import zstandard
 
 from nncomp.codecs.embedding.arrays import FLOATS, KINDS, PATTERNS
 from nncomp.codecs.embedding.machine import machine
-from nncomp.codecs.embedding.parts import AUTO, PartInfo, decode_part, encode_part
+from nncomp.codecs.embedding.parts import AUTO, decode_part, encode_part, read_head
 from nncomp.codecs.embedding.quantiser import BOUND_MAX, absolute_bound, kind_of, patterns_of
 from nncomp.codecs.embedding.sequence import LENGTH_MAX
 from nncomp.codecs.tensor.cursor import Cursor
+from nncomp.codecs.tensor.planes import size_of
 from nncomp.coding.varint import pack_varint, unpack_varint
 from nncomp.errors import CorruptError, LimitError, MethodError
 from nncomp.memory import keep_freed_memory
@@ -42,6 +43,7 @@ __all__ = [
     "TableInfo",
     "decode_rows",
     "decode_table",
+    "describe_table",
     "encode_patterns",
     "encode_table",
     "part_rows",
@@ -54,11 +56,11 @@ CODERS = ("huffman", "ans", "lz4", "zstd")
 # one core with look-ups at 1e-2 of their range, and written down once, so that what is chosen
 # does not depend on the day.
 _SPEEDS = {
-    "auto": (0.4e9, 1.4e9),
-    "ans": (0.45e9, 1.4e9),
-    "huffman": (1.2e9, 4.5e9),
+    "auto": (0.45e9, 1.5e9),
+    "ans": (0.47e9, 1.5e9),
+    "huffman": (1.1e9, 4.8e9),
     "lz4": (0.5e9, 5.0e9),
-    "zstd": (0.7e9, 2.5e9),
+    "zstd": (0.9e9, 3.8e9),
 }
 _PART = 1 << 22  # elements of a part, at most, but for one row
 _SIZE_MAX = (1 << 31) - 1  # rows, and columns
@@ -68,23 +70,48 @@ LIBRARY_ERRORS = (zstandard.ZstdError, lz4.block.LZ4BlockError, snappy.Uncompres
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What became of a table.
+    """What a payload says of its table.
 
     Attributes:
-        kind: Name of the element type.
+        dtype: Name of the element type.
         shape: Rows, columns.
         bound: Absolute; 0: kept exactly.
-        error: The largest error.
+        error: The largest error, up to a 65535th of the bound.
         unique: Rows that are kept; those of different parts count for each.
         exceptions: Elements that are kept exactly beside their codes.
     """
 
-    kind: str
+    dtype: str
     shape: tuple[int, int]
     bound: float
     error: float
     unique: int
     exceptions: int
+
+
+def describe_table(source: Cursor) -> TableInfo:
+    """What a payload says of its table, without decoding it.
+
+    Raises:
+        CorruptError: There is no such table.
+    """
+    kind, (rows, columns) = read_shape(source)
+    heads = []
+    unique, left = 0, rows if columns else 0
+    while left:
+        size = min(left, part_rows(columns))
+        left -= size
+        part = Cursor(source.take(unpack_varint(source))) if left else source
+        heads.append(read_head(part))
+        unique += heads[-1].unique or size
+    return TableInfo(
+        KINDS[kind],
+        (rows, columns),
+        max((head.bound for head in heads), default=0.0),
+        max((head.error for head in heads), default=0.0),
+        unique,
+        sum(head.exceptions for head in heads),
+    )
 
 
 def encode_table(
@@ -129,13 +156,13 @@ def encode_table(
     tools = machine(rows.nbytes)
     if mode == "rel":
         bound = absolute_bound(rows.reshape(-1), kind, bound, tools.functions)
-    return encode_patterns(rows, kind, bound, entropy, bandwidth, tools)[0]
+    return encode_patterns(rows, kind, bound, entropy, bandwidth, tools)
 
 
 def encode_patterns(
     rows: Array, kind: int, bound: float, entropy: str, bandwidth: float, tools: Machine
-) -> tuple[bytes, TableInfo]:
-    """The payload of a table, and what became of it.
+) -> bytes:
+    """The payload of a table.
 
     Args:
         rows: Bit patterns [n, columns], C order.
@@ -147,18 +174,8 @@ def encode_patterns(
     names = [entropy]
     if entropy == AUTO and bandwidth:
         names += [name for name in CODERS if name != "ans"]
-    payload, infos = min(
-        ((*_encode(rows, kind, bound, name, tools), name) for name in names),
-        key=lambda one: _time(one[2], len(one[0]), rows.nbytes, bandwidth),
-    )[:2]
-    return payload, TableInfo(
-        KINDS[kind],
-        rows.shape,
-        max((info.head.bound for info in infos), default=0.0),
-        max((info.head.error for info in infos), default=0.0),
-        sum(info.unique for info in infos),
-        sum(info.exceptions for info in infos),
-    )
+    tried = ((name, _encode(rows, kind, bound, name, tools)) for name in names)
+    return min(tried, key=lambda one: _time(one[0], len(one[1]), rows.nbytes, bandwidth))[1]
 
 
 def _time(coder: str, coded: int, size: int, bandwidth: float) -> float:
@@ -167,18 +184,14 @@ def _time(coder: str, coded: int, size: int, bandwidth: float) -> float:
     return coded / max(size, 1) + bandwidth * (1 / compress + 1 / decompress)
 
 
-def _encode(
-    rows: Array, kind: int, bound: float, coder: str, tools: Machine
-) -> tuple[bytes, list[PartInfo]]:
+def _encode(rows: Array, kind: int, bound: float, coder: str, tools: Machine) -> bytes:
     out: list[Buffer] = [bytes([kind]) + pack_varint(len(rows)) + pack_varint(rows.shape[1])]
-    infos: list[PartInfo] = []
     left = len(rows)
     for part in _parts(rows):
-        buffers, info = encode_part(part, kind, bound, coder, tools)
+        buffers = encode_part(part, kind, bound, coder, tools)
         left -= len(part)
-        out += ([pack_varint(sum(map(len, buffers)))] if left else []) + buffers
-        infos.append(info)
-    return b"".join(out), infos
+        out += ([pack_varint(size_of(buffers))] if left else []) + buffers
+    return b"".join(out)
 
 
 def decode_table(payload: Buffer, limit: int) -> Array:

@@ -39,7 +39,15 @@ if TYPE_CHECKING:
     from nncomp.codecs.base import Base, Params
     from nncomp.codecs.tensor.dtypes import DType
 
-__all__ = ["KINDS", "Payload", "SegmentSummary", "describe_loss", "read_segment", "summarise"]
+__all__ = [
+    "KINDS",
+    "Payload",
+    "SegmentSummary",
+    "describe_loss",
+    "read_segment",
+    "skip_plane",
+    "summarise",
+]
 
 _OPS = ops(compiled=False)  # for next to no data, compiled ones need not be loaded
 
@@ -149,7 +157,7 @@ def _summarise_one(payload: Payload, room: int) -> SegmentSummary:
     for name, plane in zip(names, plane_sizes(header.layout, count), strict=True):
         before = payload.offset
         if count:
-            method = METHODS[_skip_plane(payload, plane)]
+            method = METHODS[skip_plane(payload, plane)]
             kinds[method] = kinds.get(method, 0) + payload.offset - before
             parts[name] = parts.get(name, 0) + payload.offset - before
     if tail:
@@ -163,8 +171,17 @@ def _summarise_one(payload: Payload, room: int) -> SegmentSummary:
     return SegmentSummary(header.size, start, payload.offset, delta, kinds, parts)
 
 
-def _skip_plane(payload: Payload, size: int, *, nested: bool = False) -> int:
-    """Pass over a plane of `size` bytes; its method."""
+def skip_plane(payload: Payload, size: int, *, nested: bool = False) -> int:
+    """Pass over a plane of `size` bytes; its method.
+
+    Args:
+        payload: Stands before it.
+        size: Bytes of the plane.
+        nested: Whether it is a plane in a plane.
+
+    Raises:
+        CorruptError: There is no such plane.
+    """
     if not size:
         return RAW
     method = payload.take(1)[0]
@@ -177,11 +194,11 @@ def _skip_plane(payload: Payload, size: int, *, nested: bool = False) -> int:
     elif method == SPARSE and not nested:
         payload.skip(1)
         others = unpack_bitmap(decode_plane(payload, -(-size // 8), _OPS, nested=True), size)
-        _skip_plane(payload, int(np.count_nonzero(others)), nested=True)
+        skip_plane(payload, int(np.count_nonzero(others)), nested=True)
     elif method == ROWS and not nested:
         row, classes = read_classes(payload, size, _OPS)
         for count in np.bincount(classes):
-            _skip_plane(payload, row * int(count), nested=True)
+            skip_plane(payload, row * int(count), nested=True)
     else:
         raise CorruptError(f"a plane is coded by method {method}, which does not exist")
     return method
