@@ -197,7 +197,7 @@ def tensor_tables(listed: Listed) -> list[str]:
 
 def _table_cells(table: ListedTable) -> list[str]:
     return [
-        _printable(table.name) or "-",
+        printable(table.name) or "-",
         table.dtype,
         str(list(table.shape)),
         ratio_text(table.raw_size, table.coded_size),

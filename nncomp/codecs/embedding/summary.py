@@ -53,7 +53,7 @@ def summarise(payload: Payload, size: int) -> Iterator[SegmentSummary]:
         if kind == TABLE:
             table = describe_table(Cursor(payload.take(unpack_varint(payload))))
             kinds = {"table": payload.offset - start}
-            yield TableSegment(content, start, payload.offset, False, kinds, table)
+            yield TableSegment(content, start, payload.offset, False, kinds, table=table)
         else:
             skip_plane(payload, content)
             kinds = {"overhead": payload.offset - start}

@@ -20,6 +20,7 @@ import zstandard
 
 from nncomp.codecs.embedding.arrays import FLOATS, KINDS, PATTERNS
 from nncomp.codecs.embedding.machine import machine
+from nncomp.codecs.embedding.model import speedup
 from nncomp.codecs.embedding.parts import AUTO, decode_part, encode_part, read_head
 from nncomp.codecs.embedding.quantiser import BOUND_MAX, absolute_bound, kind_of, patterns_of
 from nncomp.codecs.embedding.sequence import LENGTH_MAX
@@ -179,9 +180,8 @@ def encode_patterns(
 
 
 def _time(coder: str, coded: int, size: int, bandwidth: float) -> float:
-    """What sending a table takes of the time without compression: 1/CR + B (1/Tc + 1/Td)."""
-    compress, decompress = _SPEEDS[coder]
-    return coded / max(size, 1) + bandwidth * (1 / compress + 1 / decompress)
+    """What sending a table takes, of the time without compression."""
+    return 1 / speedup(max(size, 1) / coded, *_SPEEDS[coder], bandwidth)
 
 
 def _encode(rows: Array, kind: int, bound: float, coder: str, tools: Machine) -> bytes:
