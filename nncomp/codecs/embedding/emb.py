@@ -7,19 +7,23 @@ payload, which knows of no file format.
 
 from __future__ import annotations
 
+import io
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from nncomp.codecs.account import Stretch, account_of, account_of_stored
 from nncomp.codecs.base import Block, Param
 from nncomp.codecs.embedding.payload import Wanted, decode_record, encode_record
 from nncomp.codecs.embedding.quantiser import BOUND_MAX
 from nncomp.codecs.embedding.records import Shape, cut
+from nncomp.codecs.embedding.summary import summarise
 from nncomp.codecs.embedding.table import AUTO, CODERS, LIBRARY_ERRORS
 from nncomp.codecs.embedding.zip_sums import ZipSums
 from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.dtypes import DTYPES
+from nncomp.codecs.tensor.summary import Payload
 from nncomp.coding.jit import announced
 from nncomp.errors import CorruptError, MethodError
 from nncomp.memory import keep_freed_memory
@@ -27,6 +31,7 @@ from nncomp.memory import keep_freed_memory
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from nncomp.codecs.account import Account
     from nncomp.codecs.base import Buffer, Context, Params
     from nncomp.codecs.embedding.payload import Coded
     from nncomp.codecs.embedding.records import Record
@@ -143,6 +148,28 @@ class _Emb:
             for raw in map_in_order(_decode_block, blocks, threads):
                 context.progress(len(raw))
                 yield raw
+
+    def account(
+        self, blocks: Iterable[Block], params: Params, context: Context
+    ) -> Iterator[Account]:
+        """What each table takes, and the bytes between them."""
+        threads = threads_within(context, self.memory(params))
+        with announced(context.notice):
+            for account in map_in_order(_account, blocks, threads):
+                context.progress(len(account.raw))
+                yield account
+
+
+def _account(block: Block) -> Account:
+    raw = _decode_block(block)
+    if block.payload is None:
+        return account_of_stored(block)
+    payload = Payload(io.BytesIO(block.payload), 0, len(block.payload))
+    stretches = (
+        Stretch(segment.size, {name: 8.0 * size for name, size in segment.parts.items()})
+        for segment in summarise(payload, block.raw_size)
+    )
+    return account_of(raw, stretches, "segment")
 
 
 def _decode_block(block: Block) -> Buffer:

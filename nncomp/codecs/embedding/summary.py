@@ -52,12 +52,12 @@ def summarise(payload: Payload, size: int) -> Iterator[SegmentSummary]:
         done += content
         if kind == TABLE:
             table = describe_table(Cursor(payload.take(unpack_varint(payload))))
-            kinds = {"table": payload.offset - start}
-            yield TableSegment(content, start, payload.offset, False, kinds, table=table)
+            parts = {"tables": payload.offset - start}
+            yield TableSegment(content, start, payload.offset, False, parts, parts, table)
         else:
             skip_plane(payload, content)
-            kinds = {"overhead": payload.offset - start}
-            yield SegmentSummary(content, start, payload.offset, False, kinds)
+            parts = {"other bytes": payload.offset - start}
+            yield SegmentSummary(content, start, payload.offset, False, parts, parts)
     if payload.left:
         raise CorruptError("a payload goes on behind its last segment")
 

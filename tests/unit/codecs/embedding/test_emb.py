@@ -263,3 +263,31 @@ def block_of(payload: bytes, size: int) -> bytes:
 def test_bad_payloads(payload: bytes, size: int, reason: str) -> None:
     with pytest.raises(CorruptError, match=reason):
         block_of(payload, size)
+
+
+def test_account_adds_up() -> None:
+    content = npz(table=lookups(300, 16), ids=np.arange(300))
+    params = resolve_params(EMB, {"bound": "0.01"}, None)
+    (block,) = EMB.encode([content], params, Context())
+    (account,) = EMB.account([Block(block.raw_size, block.payload)], params, Context())
+    assert bytes(account.raw) == bytes(block.raw)
+    assert sum(stretch.size for stretch in account.stretches) == len(content)
+    bits = [bits for stretch in account.stretches for bits in stretch.bits.values()]
+    assert sum(bits) == 8 * len(block.payload)
+
+
+def test_tables_are_listed() -> None:
+    from nncomp.tensors.listing import list_tensors
+
+    table = lookups(300, 16)
+    archive = nncomp.compress(npz(table=table, ids=np.arange(300)), "emb:bound=0.5,mode=rel")
+    (listing,) = list_tensors(io.BytesIO(archive))
+    assert listing.lossy == "rel<=0.5"
+    (listed,) = listing.tables
+    assert (listed.name, listed.dtype, listed.shape) == ("table", "F32", (300, 16))
+    assert listed.bound == 0.5 * (float(table.max()) - float(table.min()))
+    assert 0 < listed.error <= listed.bound
+    assert listed.unique <= 60
+    (raw,) = list_tensors(io.BytesIO(nncomp.compress(table.tobytes(), "emb:shape=100x16")))
+    assert raw.lossy is None
+    assert [(one.name, one.bound, one.shape) for one in raw.tables] == [("", 0.0, (100, 16))] * 3
