@@ -1,0 +1,286 @@
+"""`emb` on look-ups of embedding tables, next to quantise+zstd, SZ3 and zfp.
+
+    python benchmarks/emb_dumps.py FOLDER
+    python benchmarks/embeddings.py FOLDER/*-0300.npy [--bounds 1e-2 1e-3] [--runs 5] [--save NAME]
+    python benchmarks/embeddings.py --table results/NAME.json
+    python benchmarks/embeddings.py --proof 100000000
+
+Every file is a table: .npy, or raw float32 with --columns. All contestants compress and decompress
+all tables in turn, in this process, on one thread, quantisation included, with the same absolute
+bound for each table: a share of its range. Times are processor time, the least of the runs, since
+whatever else the machine does only adds to them. Every element is checked.
+
+`--proof` holds the bound against that many random and adversarial float32 (all exponents, denormal
+numbers, NaN with payloads), for bounds from 1e-1 to 1e-7, absolute and relative.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zstandard
+from common import circumstances, load, markdown_table, save, say, sha256, short, text_table
+
+from nncomp.codecs.embedding.table import decode_table, encode_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+LIMIT = 1 << 34
+BOUNDS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+CODERS = ("auto", "huffman", "zstd", "lz4")
+
+
+# --- contestants ---------------------------------------------------------------------
+
+
+@dataclass
+class Contestant:
+    """One way to code a table.
+
+    Attributes:
+        name: In tables.
+        compress: A table, float32[n, columns], within an absolute bound, to anything.
+        decompress: Back, from that and the shape.
+        size: Of what was coded, in bytes.
+        seconds: Of each run, compressing and decompressing all tables.
+        coded: Bytes of all tables.
+        worst: The largest error, divided by the bound.
+        violations: Elements off by more than the bound.
+    """
+
+    name: str
+    compress: Callable[[NDArray[Any], float], Any]
+    decompress: Callable[[Any, tuple[int, ...]], NDArray[Any]]
+    size: Callable[[Any], int] = len
+    seconds: list[tuple[float, float]] = field(default_factory=list)
+    coded: int = 0
+    worst: float = 0.0
+    violations: int = 0
+
+
+def ours(coder: str) -> Contestant:
+    """`emb` with one of its coders."""
+    return Contestant(
+        f"emb {coder}",
+        lambda x, bound: encode_table(x, bound=bound, entropy=coder),
+        lambda coded, shape: decode_table(coded, LIMIT),
+    )
+
+
+def quantised_zstd() -> Contestant:
+    """Codes of one or two bytes, and zstd -3, as the scripts of the paper would have it."""
+
+    def compress(x: NDArray[Any], bound: float) -> tuple[bytes, Any, float]:
+        codes = np.rint(x * np.float32(0.5 / bound))
+        narrow = codes.astype(np.int8 if np.abs(codes).max() < 128 else np.int16)
+        return zstandard.compress(narrow.data, 3), narrow.dtype, 2 * bound
+
+    def decompress(coded: tuple[bytes, Any, float], shape: tuple[int, ...]) -> NDArray[Any]:
+        content, dtype, step = coded
+        codes = np.frombuffer(zstandard.decompress(content), dtype).reshape(shape)
+        return codes * np.float32(step)
+
+    return Contestant("quantise+zstd-3", compress, decompress, lambda coded: len(coded[0]))
+
+
+def sz3(prediction: bool) -> Contestant | None:
+    """SZ3 as it comes, or without prediction, which destroys what comes again."""
+    try:
+        from pysz import sz, szAlgorithm, szConfig, szErrorBoundMode
+    except ImportError:
+        return None
+
+    def compress(x: NDArray[Any], bound: float) -> NDArray[Any]:
+        config = szConfig(x.shape)
+        config.errorBoundMode, config.absErrorBound = szErrorBoundMode.ABS, bound
+        if not prediction:
+            config.cmprAlgo = szAlgorithm.NOPRED
+        return sz.compress(x, config)[0]
+
+    name = "SZ3" if prediction else "SZ3, no prediction"
+    return Contestant(name, compress, lambda c, shape: sz.decompress(c, np.float32, shape)[0])
+
+
+def zfp() -> Contestant | None:
+    """zfp with its fixed accuracy."""
+    try:
+        import zfpy
+    except ImportError:
+        return None
+    return Contestant(
+        "zfp",
+        lambda x, bound: zfpy.compress_numpy(x, tolerance=bound),
+        lambda coded, shape: zfpy.decompress_numpy(coded),
+    )
+
+
+def contestants() -> list[Contestant]:
+    """All that are on this machine."""
+    peers = (sz3(True), sz3(False), zfp())
+    return [*map(ours, CODERS), quantised_zstd(), *filter(None, peers)]
+
+
+# --- measuring -----------------------------------------------------------------------
+
+
+def measure(tables: Sequence[NDArray[Any]], relative: float, runs: int) -> list[dict[str, Any]]:
+    """What each contestant does with all tables at one share of their ranges."""
+    bounds = [relative * float(np.ptp(x.astype(np.float64))) for x in tables]
+    found = contestants()
+    for run in range(runs + 1):
+        for one in found:
+            turn(one, tables, bounds, warm=run > 0)
+    raw = sum(x.nbytes for x in tables)
+    records = []
+    for one in found:
+        there, back = (min(times) for times in zip(*one.seconds, strict=True))
+        record = {
+            "bound": relative,
+            "contestant": one.name,
+            "bytes": raw,
+            "coded": one.coded,
+            "ratio": raw / one.coded,
+            "compress_mb_per_s": raw / there / 1e6,
+            "decompress_mb_per_s": raw / back / 1e6,
+            "worst_error": one.worst,
+            "violations": one.violations,
+        }
+        records.append(record)
+        say(f"{relative:g} {one.name}: {record['ratio']:.2f}")
+    return records
+
+
+def turn(
+    one: Contestant, tables: Sequence[NDArray[Any]], bounds: Sequence[float], *, warm: bool
+) -> None:
+    """All tables once; the first turn, in which things are loaded, is checked instead of timed."""
+    start = time.process_time()
+    coded = [one.compress(x, bound) for x, bound in zip(tables, bounds, strict=True)]
+    middle = time.process_time()
+    back = [one.decompress(c, x.shape) for c, x in zip(coded, tables, strict=True)]
+    end = time.process_time()
+    if warm:
+        one.seconds.append((middle - start, end - middle))
+        return
+    one.coded = sum(map(one.size, coded))
+    for x, y, bound in zip(tables, back, bounds, strict=True):
+        errors = np.abs(y.astype(np.float64) - x)
+        one.worst = max(one.worst, float(errors.max()) / bound)
+        one.violations += int(np.count_nonzero(errors > bound))
+
+
+def read(path: Path, columns: int) -> NDArray[Any]:
+    """A table of a file."""
+    if path.suffix == ".npy":
+        return np.ascontiguousarray(np.load(path), np.float32)
+    return np.fromfile(path, np.float32).reshape(-1, columns)
+
+
+def rows_of(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Headings and lines of a table."""
+    headings = ["contestant", "bound", "ratio", "MB/s in", "MB/s out", "error/bound", "violations"]
+    rows = [
+        [
+            r["contestant"],
+            f"{r['bound']:g}",
+            f"{r['ratio']:.2f}",
+            short(r["compress_mb_per_s"]),
+            short(r["decompress_mb_per_s"]),
+            f"{r['worst_error']:.6f}",
+            f"{r['violations']:,}",
+        ]
+        for r in records
+    ]
+    return headings, rows
+
+
+# --- the proof of the bound ----------------------------------------------------------
+
+
+def adversarial(random: np.random.Generator, count: int) -> Iterator[NDArray[Any]]:
+    """Tables of float32 of different kinds, [n, 64], about `count` elements in all."""
+    shape = (4096, 64)
+    kinds = 5
+    for number in range(-(-count // (shape[0] * shape[1]))):
+        scale = np.float32(2.0 ** random.integers(-140, 120))
+        if number % kinds == 0:  # any bit patterns
+            yield random.integers(1 << 32, size=shape, dtype=np.uint32).view(np.float32)
+        elif number % kinds == 1:  # few exponents, among them those of denormal numbers
+            low = int(random.integers(0, 250))
+            exponents = random.integers(low, low + 6, size=shape, dtype=np.uint32) << 23
+            signs = random.integers(2, size=shape, dtype=np.uint32) << 31
+            rest = random.integers(1 << 23, size=shape, dtype=np.uint32)
+            yield (signs | exponents | rest).view(np.float32)
+        elif number % kinds == 2:  # the edges between codes, and next to them
+            steps = random.integers(-400, 400, size=shape).astype(np.float32) * scale
+            yield np.nextafter(steps, random.choice([-np.inf, 0, np.inf], shape).astype(np.float32))
+        elif number % kinds == 3:  # numbers, and a few that are none
+            values = random.normal(0, 1, shape).astype(np.float32) * scale
+            places = random.random(shape) < 0.001
+            odd = random.integers(1 << 23, size=shape, dtype=np.uint32) | np.uint32(0x7F800000)
+            yield np.where(places, odd, values.view(np.uint32)).view(np.float32)
+        else:  # repeated rows of numbers far from 0
+            values = random.uniform(1, 1.001, shape).astype(np.float32) * scale
+            yield values[random.zipf(1.2, shape[0]) % 200]
+
+
+def prove(count: int) -> int:
+    """Quantise, decode and compare; how many elements violate their bound, of those tried."""
+    random = np.random.default_rng(20)
+    violations = done = 0
+    start = time.perf_counter()
+    for number, table in enumerate(adversarial(random, count)):
+        share = BOUNDS[number % len(BOUNDS)]
+        with np.errstate(all="ignore"):
+            wide = table.astype(np.float64)
+            finite = wide[np.isfinite(wide)]
+            span = float(finite.max() - finite.min())
+            relative = number % 2 == 0
+            bound = share * span if relative else share * float(np.median(np.abs(finite)) + 1e-44)
+            mode = "rel" if relative else "abs"
+            payload = encode_table(table, bound=share if relative else bound, mode=mode)
+            back = decode_table(payload, LIMIT)
+            same = back.view(np.uint32) == table.view(np.uint32)
+            near = np.abs(back.astype(np.float64) - wide) <= bound
+        violations += int(np.count_nonzero(~(same | near)))
+        done += table.size
+        if number % 50 == 49:
+            say(f"{done:,} elements, {violations} violations, {time.perf_counter() - start:.0f} s")
+    print(f"{done:,} elements, {violations} violations, {time.perf_counter() - start:.0f} s")
+    return violations
+
+
+def main() -> None:
+    """See above."""
+    parser = argparse.ArgumentParser(description="emb next to its peers")
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--columns", type=int, default=64, help="of raw files")
+    parser.add_argument("--bounds", nargs="+", type=float, default=[1e-2, 1e-3])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json")
+    parser.add_argument("--table", type=Path, metavar="RECORD", help="print this, in Markdown")
+    parser.add_argument("--proof", type=int, metavar="COUNT", help="hold the bound against these")
+    options = parser.parse_args()
+    if options.table:
+        print(markdown_table(*rows_of(load(options.table)["results"])))
+    elif options.proof:
+        raise SystemExit(prove(options.proof) > 0)
+    else:
+        tables = [read(path, options.columns) for path in options.files]
+        results = [r for bound in options.bounds for r in measure(tables, bound, options.runs)]
+        print(text_table(*rows_of(results)))
+        if options.save:
+            inputs = {path.name: sha256(path.read_bytes()) for path in options.files}
+            save(options.save, {**circumstances(), "inputs": inputs, "results": results})
+
+
+if __name__ == "__main__":
+    main()
