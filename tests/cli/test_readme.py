@@ -62,7 +62,9 @@ def test_every_option_in_the_table_exists(invoke: Invoke) -> None:
 @pytest.mark.skipif(not (ROOT / ".ci" / "run").exists(), reason="not in the source distribution")
 def test_checks_end_with_the_command_of_the_readme() -> None:
     lines = (ROOT / ".ci" / "run").read_text().split("\n")
-    install, last = re.search(r"pip install -e ('\S+') && (pytest[ \w-]*)$", README, re.MULTILINE).groups()
+    install, last = re.search(
+        r"pip install -e ('\S+') && (pytest[ \w-]*)$", README, re.MULTILINE
+    ).groups()
     assert any(line.endswith(f"pip install --quiet -e {install}") for line in lines)
     assert lines[-2:] == [last, ""]
 
