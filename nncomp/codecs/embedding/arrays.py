@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nncomp.codecs.embedding.contexts import costs, histograms, scales
+from nncomp.codecs.embedding.contexts import costs, histograms, run_costs, scales
 from nncomp.codecs.embedding.sequence import find_intervals, follow, push_all
 from nncomp.coding.rans_groups import decode_groups as decode_symbols
 from nncomp.coding.rans_groups import encode_groups as encode_symbols
@@ -51,6 +51,7 @@ __all__ = [
     "ops",
     "pack_bits",
     "push_all",
+    "run_costs",
     "scales",
     "scatter",
     "spread",
@@ -93,6 +94,7 @@ class Ops(Protocol):
     scales: Callable[[Array, int], tuple[Array, Array]]
     histograms: Callable[[Array, Array, Array, int, int], Array]
     costs: Callable[[Array, Array], Array]
+    run_costs: Callable[[Array, Array], Array]
     # Those of coding/rans_groups.py.
     encode_symbols: Callable[[Array, Array], bytes]
     decode_symbols: Callable[[Buffer, Array], Array]

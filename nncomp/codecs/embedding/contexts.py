@@ -12,6 +12,7 @@ All decisions are whole numbers: the same archive on every machine.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -37,6 +38,7 @@ __all__ = [
     "costs",
     "histograms",
     "log_table",
+    "run_costs",
     "scales",
 ]
 
@@ -44,7 +46,7 @@ CLASSES = 16
 """Classes of rows, and of columns."""
 SCALES = 2 * CLASSES - 1
 """Sums of a class of a row and one of a column."""
-_SAMPLE = 1 << 16  # elements looked at, at most
+_SAMPLE = 1 << 15  # elements looked at, at most
 UNIT = 256
 """Of a bit: what costs are counted in."""
 TABLE = 6 * UNIT
@@ -59,6 +61,7 @@ class Functions(Protocol):
     scales: Callable[[Array, int], tuple[Array, Array]]
     histograms: Callable[[Array, Array, Array, int, int], Array]
     costs: Callable[[Array, Array], Array]
+    run_costs: Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,19 @@ def costs(counts: Array, table: Array) -> Array:
     return total
 
 
+def run_costs(sums: Array, table: Array) -> Array:
+    """`costs` of each run of rows, int64[n, n]: of those from i to j - 1 at [i, j], else 0.
+
+    Args:
+        sums: int64[n, symbols]: counts of all rows before each.
+        table: `log_table`.
+    """
+    starts, stops = np.triu_indices(len(sums), 1)
+    found = np.zeros((len(sums), len(sums)), np.int64)
+    found[starts, stops] = costs(sums[stops] - sums[starts], table)
+    return found
+
+
 def scales(codes: Array, centre: int) -> tuple[Array, Array]:
     """Sums of what codes are away from a centre, for each row and each column, int64."""
     size = np.abs(codes - np.int32(centre))
@@ -136,7 +152,9 @@ def choose_contexts(codes: Array, functions: Functions) -> Contexts | None:
         codes: int32[rows, columns], both at least 1.
         functions: `scales`, `histograms` and `costs`, or these compiled.
     """
-    few = max(1, _SAMPLE // codes.shape[1])
+    few = _SAMPLE // codes.shape[1]
+    if not few:
+        return None
     step = -(-len(codes) // few)
     centre = int(codes.sum(dtype=np.int64)) // codes.size
     of_rows, of_columns = functions.scales(codes, centre)
@@ -172,25 +190,28 @@ def _classes(sums: Array, count: int, total: int, size: int) -> Array:
     # In sixteenths of a code, and 2 of them more, since less than a tenth is as good as 0.
     means = half_octaves(16 * sums // count + 2)
     middle = int(half_octaves(np.array([16 * total // size + 2]))[0])
-    near = np.clip(means - middle, -CLASSES // 2, CLASSES // 2 - 1)
+    near = np.minimum(np.maximum(means - middle, -CLASSES // 2), CLASSES // 2 - 1)
     classes: Array = (near - near.min()).astype(np.uint8)
     return classes
 
 
 def half_octaves(n: Array) -> Array:
     """Twice the binary logarithm, rounded down; of whole numbers from 1, up to 2^31."""
-    n = np.minimum(n, 1 << 31)
-    octave = np.frexp(n.astype(np.float64))[1].astype(np.int64) - 1
-    return 2 * octave + (n * n >> 2 * octave + 1 > 0)
+    found: Array = np.searchsorted(_half_powers(), n, side="right") - 1
+    return found
+
+
+@cache
+def _half_powers() -> Array:
+    """The least whole numbers that are not below 2^(k/2), for k to 62."""
+    return np.array([math.isqrt((1 << k) - 1) + 1 for k in range(63)], np.int64)
 
 
 def _merge(counts: Array, functions: Functions) -> tuple[Array, int] | None:
     """The best way to cut scales into runs, and what it gains; None: not at all."""
     there = np.flatnonzero(counts.any(axis=1))
     sums = np.concatenate([np.zeros((1, _BINS), np.int64), np.cumsum(counts[there], axis=0)])
-    starts, stops = np.triu_indices(len(sums), 1)
-    costs = np.zeros((len(sums), len(sums)), np.int64)
-    costs[starts, stops] = functions.costs(sums[stops] - sums[starts], log_table()) + _STREAM
+    costs = functions.run_costs(sums, log_table()) + _STREAM
     best, cut = [0], [0]
     for stop in range(1, len(sums)):
         ways = np.array(best) + costs[:stop, stop]

@@ -41,7 +41,7 @@ __all__ = ["decode_groups", "decode_planes", "encode_groups", "encode_planes"]
 _SYMBOLS = 256
 _SHIFT_MAX = 24
 _TRIES = 5  # shifts above the least
-_SAMPLE = 1 << 14  # codes of a group that are looked at for its shift
+_SAMPLE = 1 << 12  # codes of a group that are looked at for its shift
 
 
 def encode_planes(elements: Array, layout: Layout, backend: str, machine: Machine) -> list[Buffer]:

@@ -29,6 +29,7 @@ __all__ = [
     "histograms",
     "pack_bits",
     "push_all",
+    "run_costs",
     "scales",
     "scatter",
     "spread",
@@ -401,6 +402,26 @@ def _costs(counts: Array, table: Array, of_symbol: int, out: Array) -> None:
         for count in counts[i]:
             if count:
                 out[i] += of_symbol - table[count]
+
+
+def run_costs(sums: Array, table: Array) -> Array:
+    """See contexts.py."""
+    out = np.zeros((len(sums), len(sums)), np.int64)
+    _run_costs(sums, table, TABLE, out)
+    return out
+
+
+@kernel
+def _run_costs(sums: Array, table: Array, of_symbol: int, out: Array) -> None:
+    for i in range(len(sums)):
+        for j in range(i + 1, len(sums)):
+            total = np.int64(0)
+            for symbol in range(sums.shape[1]):
+                count = sums[j, symbol] - sums[i, symbol]
+                if count:
+                    total = total + count
+                    out[i, j] += of_symbol - table[count]
+            out[i, j] += table[total]
 
 
 def _sealed(array: Array) -> Array:

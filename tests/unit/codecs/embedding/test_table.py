@@ -146,6 +146,13 @@ def test_contexts_pay() -> None:
         assert len(payload) < 0.97 * len(encode_table(values, bound=1 / 40))
 
 
+@pytest.mark.parametrize("shape", [(1, 200_000), (3, 40_000), (50_000, 4)])
+def test_wide_and_long_tables(shape: tuple[int, int]) -> None:
+    values = RANDOM.normal(size=shape).astype(np.float32) * np.arange(1, shape[1] + 1)
+    values = values.astype(np.float32)
+    assert within(values, decode_table(encode_table(values, bound=1.0), LIMIT), 1.0)
+
+
 def test_several_parts() -> None:
     values = lookups(500, 8)
     with patch.object(table, "_PART", 1000):
