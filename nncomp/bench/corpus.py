@@ -21,12 +21,14 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from nncomp.bench import synthetic
 from nncomp.errors import FileError, UsageError
 
 if TYPE_CHECKING:
@@ -90,24 +92,29 @@ def manifest(name: str) -> Corpus:
         UsageError: There is none of that name, or it is not as described above.
     """
     if name in CORPORA:
-        text = (resources.files(__package__) / "corpora" / f"{name}.json").read_text("utf-8")
+        text = (resources.files(__package__) / "corpora" / f"{name}.json").read_bytes()
     elif name.endswith(".json"):
-        text = Path(name).read_text(encoding="utf-8")
+        text = Path(name).read_bytes()
     else:
         raise UsageError(
-            f"there is no corpus {name!r}. There are {', '.join(CORPORA)}, and manifests of your "
-            "own by their path, ending in .json"
+            f"there is no corpus {name!r}. There are {', '.join(CORPORA)}, {synthetic.NAME} (made "
+            "from a seed), and manifests of your own by their path, ending in .json"
         )
     try:
         found = json.loads(text)
         files = tuple(map(_entry, found["files"]))
+        if len({entry.name for entry in files}) < len(files):
+            raise ValueError("a name is there twice")
         return Corpus(Path(name).stem, str(found["about"]), files)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{name} is no manifest of a corpus: {error}") from error
 
 
 def _entry(found: dict[str, Any]) -> Entry:
     entry = Entry(**found)
+    for text in (entry.name, entry.address, entry.sha256, entry.member):
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r:.80} is no text")
     if not re.fullmatch(r"[\w.+-]+", entry.name, re.ASCII) or entry.name.startswith("."):
         raise ValueError(f"{entry.name!r} cannot be the name of a file in a folder")
     if not isinstance(entry.size, int) or not 0 <= entry.size <= _LARGEST:
@@ -179,7 +186,7 @@ def _downloaded(address: str, folder: Path) -> Iterator[Path]:
         try:
             with urlopen(address, timeout=_TIMEOUT) as source, path.open("wb") as sink:  # noqa: S310 - http, see _entry
                 shutil.copyfileobj(source, sink, _PIECE)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             raise FileError(
                 f"{address} cannot be downloaded: {error}. Its files can be put into {folder} "
                 "by hand"

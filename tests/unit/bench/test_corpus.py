@@ -148,6 +148,8 @@ def test_they_agree_with_files_that_are_here() -> None:
         {"sha256": "0"},
         {"address": "file:///etc/passwd"},
         {"unknown": 1},
+        {"address": 5},
+        {"member": []},
     ],
 )
 def test_a_manifest_that_is_wrong(wrong: dict[str, Any], tmp_path: Path) -> None:
@@ -155,12 +157,26 @@ def test_a_manifest_that_is_wrong(wrong: dict[str, Any], tmp_path: Path) -> None
         written(tmp_path, entry("http://127.0.0.1/") | wrong)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"about": "", "files": [1]}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"about": "", "files": [1]}', "\udcff", "[" * 100_000]
+)
 def test_what_is_no_manifest(text: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UsageError, match="no manifest"):
         corpus.manifest(str(path))
+
+
+def test_two_files_of_one_name(tmp_path: Path) -> None:
+    one = entry("http://127.0.0.1/")
+    with pytest.raises(UsageError, match="a name is there twice"):
+        written(tmp_path, one, one | {"member": "other"})
+
+
+def test_an_address_that_no_request_can_be_made_of(tmp_path: Path) -> None:
+    found = written(tmp_path, entry("http://127.0.0.1/a file"))
+    with pytest.raises(FileError, match="cannot be downloaded"):
+        corpus.fetch(found, tmp_path, nothing)
 
 
 def test_a_name_that_nobody_knows() -> None:
