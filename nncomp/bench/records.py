@@ -10,7 +10,7 @@ import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, cast, get_args
 
 from nncomp.errors import UsageError
 
@@ -27,6 +27,7 @@ Kind: TypeAlias = Literal["own", "program", "library", "memcpy"]
 """Ours; a program that was run; a library called in a process of its own; plain copying."""
 
 WAYS = ("compress", "decompress")
+_LEVELS = 8  # of lists and mappings in each other, in what a record holds besides its rows
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ class Record:
     def __post_init__(self) -> None:
         _require(isinstance(self.date, str), "date", self.date)
         for name in ("machine", "settings", "extras"):
-            _require(_is_mapping(getattr(self, name), object), name, getattr(self, name))
+            _require(_is_plain(getattr(self, name), _LEVELS), name, getattr(self, name))
         for name in ("versions", "missing", "environment"):
             _require(_is_mapping(getattr(self, name), str), name, getattr(self, name))
         _require(all(isinstance(each, str) for each in self.arguments), "arguments", self.arguments)
@@ -297,6 +298,21 @@ def _is_mapping(value: object, values: type) -> bool:
     return isinstance(value, Mapping) and all(
         isinstance(key, str) and isinstance(each, values) for key, each in value.items()
     )
+
+
+def _is_plain(part: object, levels: int) -> bool:
+    """Whether it is a mapping of plain values, or of such mappings and lists, not too deep."""
+    return _is_mapping(part, object) and all(
+        _is_value(each, levels) for each in cast("Mapping[str, object]", part).values()
+    )
+
+
+def _is_value(value: object, levels: int) -> bool:
+    if isinstance(value, Mapping):
+        return levels > 0 and _is_plain(value, levels - 1)
+    if isinstance(value, (list, tuple)):
+        return levels > 0 and all(_is_value(each, levels - 1) for each in value)
+    return value is None or isinstance(value, (str, int, float))
 
 
 def _lasting(part: Mapping[str, Any]) -> dict[str, Any]:

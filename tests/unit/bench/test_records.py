@@ -176,3 +176,13 @@ def test_files_that_are_no_records_are_named(record: Record, tmp_path: Path) -> 
         records.load(path)
     records.save(path, replace(record, rows=()))
     assert records.load(path).rows == ()
+
+
+def test_what_is_nested_too_deep(record: Record) -> None:
+    text = record.to_json()
+    deep = '{"a": ' + "[" * 500 + "]" * 500 + "}"
+    for part in ("settings", "machine", "extras"):
+        found = json.loads(text)
+        found[part] = json.loads(deep)
+        with pytest.raises(UsageError, match=f"{part} cannot be"):
+            Record.from_json(json.dumps(found))
