@@ -87,7 +87,7 @@ def peers(texts: Sequence[str]) -> tuple[list[Contestant], dict[str, str]]:
     """
     chosen, missing = [], {}
     for text in texts or PEERS:
-        name, _, options = " ".join(shlex.split(text)).partition(" ")
+        name, options = _words(text)
         if name in LIBRARIES:
             library = LIBRARIES[name]
             full = f"{name} {_setting(name, options)}".strip()
@@ -104,6 +104,15 @@ def peers(texts: Sequence[str]) -> tuple[list[Contestant], dict[str, str]]:
         else:
             raise UsageError(f"no peer is called {name!r}. Peers: {', '.join(PEERS)}")
     return list(dict.fromkeys(chosen)), missing
+
+
+def _words(text: str) -> tuple[str, str]:
+    """The name of a peer, and its settings as a shell would take them."""
+    try:
+        name, *options = shlex.split(text) or [""]
+    except ValueError as error:
+        raise UsageError(f"the peer {text!r} cannot be read: {error}") from error
+    return name, shlex.join(options)
 
 
 def _setting(name: str, options: str) -> str:

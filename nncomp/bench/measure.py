@@ -33,6 +33,8 @@ _POOLS = (
     *("NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS", "BLOSC_NTHREADS"),
 )
 """Variables that hold pools of threads to a number; libraries read them when they start."""
+_DIGITS = 10  # of seconds: copying a small file takes tenths of microseconds
+_SAID = 4096  # bytes of what a worker said at last
 
 
 @dataclass(frozen=True)
@@ -285,8 +287,8 @@ def _together(runs: Sequence[Runs]) -> Runs | None:
     if not runs:
         return None
     return Runs(
-        wall=tuple(round(each.wall[0], 7) for each in runs),
-        cpu=tuple(round(each.cpu[0], 7) for each in runs),
+        wall=tuple(round(each.wall[0], _DIGITS) for each in runs),
+        cpu=tuple(round(each.cpu[0], _DIGITS) for each in runs),
         memory=max((each.memory for each in runs if each.memory is not None), default=None),
         gpu_memory=max(
             (each.gpu_memory for each in runs if each.gpu_memory is not None), default=None
@@ -386,7 +388,7 @@ class _Worker:
 
     def _last_words(self) -> str:
         """The last line of what it said, as a rule the reason."""
-        self._said.seek(0)
+        self._said.seek(max(self._said.seek(0, os.SEEK_END) - _SAID, 0))
         lines = self._said.read().decode(errors="replace").strip().splitlines()
         return f": {lines[-1][:200]}" if lines else ""
 

@@ -71,8 +71,11 @@ class Subject:
             base: See above.
 
         Raises:
-            UsageError: There is no such element type.
+            UsageError: There is no such element type; a file is none that can be read twice.
         """
+        for each in filter(None, (path, base)):
+            if each.exists() and not each.is_file():
+                raise UsageError(f"{each} is no regular file, and cannot be measured")
         digest, size = hashlib.sha256(), 0
         with path.open("rb") as file:
             while piece := file.read(_PIECE):

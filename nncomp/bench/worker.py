@@ -126,10 +126,12 @@ class InMemory:
 
     def decompress(self) -> tuple[int, Runs]:
         blob, self._blob = self._blob, b""
-        raw, runs = _timed(self._functions.decompress, lambda: blob)
+        _, runs = _timed(self._functions.decompress, lambda: blob, self._verify)
+        return len(blob), runs
+
+    def _verify(self, raw: Any) -> None:
         with self._path.open("rb") as file:
             _compare(memoryview(raw).cast("B"), file.read)
-        return len(blob), runs
 
     def _fresh(self, data: bytes) -> bytes | bytearray:
         """What to hand over: some write to it."""
@@ -140,7 +142,11 @@ class InMemory:
             return file.read(size)
 
 
-def _timed(work: Callable[[Any], Any], fresh: Callable[[], Any]) -> tuple[Any, Runs]:
+def _timed(
+    work: Callable[[Any], Any],
+    fresh: Callable[[], Any],
+    verify: Callable[[Any], None] = lambda result: None,
+) -> tuple[Any, Runs]:
     """Call it, several times if one is too short for the clock, and say what one call took."""
     _forget_peaks()
     wall = cpu = 0.0
@@ -153,6 +159,7 @@ def _timed(work: Callable[[Any], Any], fresh: Callable[[], Any]) -> tuple[Any, R
         result = work(argument)
         wall += time.perf_counter() - start
         cpu += time.process_time() - cpu_start
+        verify(result)
     return result, Runs((wall / count,), (cpu / count,), _peak(), _gpu_peak())
 
 

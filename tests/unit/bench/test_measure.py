@@ -9,10 +9,13 @@ import pytest
 
 import nncomp
 from nncomp.bench import contestants, synthetic
+from nncomp.bench.libraries import Functions
 from nncomp.bench.measure import Plan, measure
+from nncomp.bench.programs import PROGRAMS
 from nncomp.bench.records import Record, totals
 from nncomp.bench.subjects import Subject
-from nncomp.errors import UsageError
+from nncomp.bench.worker import InMemory
+from nncomp.errors import NncompError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,6 +224,20 @@ def test_a_peer_that_hangs_is_stopped(text: Subject, program: Callable[[str, str
     assert coded.verified
 
 
+def test_every_decode_is_compared(text: Subject) -> None:
+    """What is over soon is done many times in a run: the last time alone tells little."""
+    calls: list[int] = []
+
+    def wrong_at_first(blob: bytearray) -> bytearray:
+        calls.append(len(blob))
+        return blob[1:] if len(calls) == 1 else blob
+
+    work = InMemory(Functions(bytearray, wrong_at_first), text.path)
+    work.compress()
+    with pytest.raises(NncompError, match="came back"):
+        work.decompress()
+
+
 def test_a_library_that_ends_its_process_costs_its_own_row(
     text: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +337,18 @@ def test_a_method_that_does_not_exist(method: str) -> None:
 def test_a_peer_that_does_not_exist(peer: str) -> None:
     with pytest.raises(UsageError):
         contestants.peers([peer])
+
+
+def test_a_peer_that_no_shell_would_read() -> None:
+    with pytest.raises(UsageError, match="No closing quotation"):
+        contestants.peers(["zstd '"])
+
+
+def test_options_stay_words(program: Callable[[str, str], None]) -> None:
+    program("zstd", "echo 'zstd v1.5'")
+    (found,), _ = contestants.peers(["zstd -19 'two words'"])
+    commands = PROGRAMS["zstd"].with_options(found.text.partition(" ")[2], 1)
+    assert commands.compress[2:4] == ("-19", "two words")
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
