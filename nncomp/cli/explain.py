@@ -21,6 +21,7 @@ from nncomp.cli.transfer import (
     open_input,
     refuse_typed_archive,
 )
+from nncomp.errors import FileError
 from nncomp.text import aligned, plural, printable, ratio_text
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def explain(
         check(plot)
 
     def work(name: str) -> None:
+        if name != "-" and Path(name).is_dir():
+            raise FileError("is a directory; explain takes one file")
         with _drawing(plot, force) as draw, open_input(name, special=True) as source:
             refuse_typed_archive(source, force=False)
             size = _size(source) if console.shows_progress else None
@@ -112,7 +115,7 @@ def explain(
         if layout == "json":
             click.echo(json.dumps({"file": title, **as_document(found)}, indent=2))
         else:
-            click.echo(as_text(title, found, Style.of(sys.stdout)))
+            click.echo(as_text(printable(title), found, Style.of(sys.stdout)))
 
     return Batch(console).run([file], work, recursive=False, wanted=lambda path: True)
 

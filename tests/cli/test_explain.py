@@ -231,5 +231,7 @@ def test_damaged_archive(invoke: Invoke, archive: Path) -> None:
 
 def test_what_cannot_be_read(invoke: Invoke, tmp_path: Path) -> None:
     assert invoke("explain", "missing").exit_code == 1
-    assert invoke("explain", tmp_path).exit_code == 1
+    folder = invoke("explain", tmp_path)
+    assert folder.exit_code == 1
+    assert "explain takes one file" in folder.stderr  # there is no -r that it could name
     assert invoke("explain", "-m", "nothing", "missing").exit_code == 2
