@@ -14,14 +14,14 @@ import secrets
 import signal
 import stat
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from nncomp.errors import FileError, OutputExistsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "is_terminal",
     "open_source",
     "same_file",
+    "unwind_on_signal",
     "writes_directly",
 ]
 
@@ -258,23 +259,59 @@ def _sync_folder(folder: Path) -> None:
 # --- signals -------------------------------------------------------------------------
 
 
-@contextmanager
-def cleanup_on_signal() -> Iterator[None]:
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _SignalError(BaseException):
+    """A signal came; no error that anybody may catch but who waits for it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def cleanup_on_signal() -> AbstractContextManager[None]:
     """While the block runs, SIGINT, SIGTERM and SIGHUP remove partial outputs and then kill.
 
     Signals that were ignored stay ignored (nohup, background jobs). Does nothing outside
     the main thread, where Python allows no handlers. The handlers before are restored.
     """
+    return _handled_by(_clean_up_and_die)
+
+
+@contextmanager
+def unwind_on_signal() -> Iterator[None]:
+    """While the block runs, these signals leave it as an exception would, and then kill.
+
+    For a block that holds processes and folders, which its own `with` statements put away.
+    The next signal does not wait for them.
+    """
+    try:
+        with _handled_by(_unwind):
+            yield
+    except _SignalError as error:
+        _clean_up_and_die(error.number, None)
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in _SIGNALS:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.signal(number, _clean_up_and_die)
+                before[number] = signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _unwind(number: int, frame: FrameType | None) -> None:
+    for each in _SIGNALS:
+        if signal.getsignal(each) is _unwind:
+            signal.signal(each, _clean_up_and_die)
+    raise _SignalError(number)
 
 
 def _clean_up_and_die(number: int, frame: FrameType | None) -> None:

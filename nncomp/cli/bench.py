@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from nncomp import files as file_rules
 from nncomp.cli import options
 from nncomp.errors import UsageError
+from nncomp.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from nncomp.bench.baseline import Condition
     from nncomp.bench.measure import Plan
@@ -49,6 +51,30 @@ class Choice:
     dtype: str
     base: str | None
 
+    @property
+    def made_up(self) -> bool:
+        """Whether the built-in files are measured."""
+        from nncomp.bench import synthetic
+
+        return self.corpus == synthetic.NAME or not (self.files or self.corpus)
+
+    def check(self, seed: int | None, shown: str | None, kept: str | None) -> None:
+        """Refuse what would make no difference.
+
+        Raises:
+            UsageError: A seed, and nothing made of it; a folder, and no corpus to look for in
+                it; a choice, and nothing to measure since the record `shown` is shown.
+        """
+        if shown is not None and (kept is not None or any(vars(self).values())):
+            raise UsageError(
+                "--record shows an earlier run and measures nothing: leave out files, --corpus, "
+                "-m, --peer, --dtype, --base and --resume"
+            )
+        if seed is not None and not self.made_up:
+            raise UsageError("--seed makes the built-in files, which are not measured here")
+        if self.folder is not None and self.corpus is None:
+            raise UsageError("--corpus-dir says where --corpus NAME is kept, which is missing")
+
     def record(self, plan: Plan, kept: Path | None, console: Console) -> Record:
         """Measure it.
 
@@ -57,17 +83,23 @@ class Choice:
             kept: A file that has the record so far after each file, and is gone on with.
             console: Is told what goes on.
         """
-        from nncomp.bench import contestants, records
+        from nncomp.bench import contestants, records, synthetic
         from nncomp.bench.measure import measure
 
         small = not self.files and self.corpus is None
         if small and plan.seconds is None:
             plan = replace(plan, seconds=_FIRST_LOOK_SECONDS)
+        if self.made_up:
+            plan = replace(plan, seed=plan.seed or synthetic.SEED)
         chosen = contestants.methods(self.methods or (_FIRST_LOOK if small else _METHODS))
         others, missing = ([], {}) if self.peers == ("none",) else contestants.peers(self.peers)
         for name, install in missing.items():
             console.info(f"{name} is not on this machine; {install}")
-        with self._subjects(plan, console) as subjects, console.status() as tell:
+        with (
+            file_rules.unwind_on_signal(),  # workers and folders go before the process does
+            self._subjects(plan, console) as subjects,
+            console.status() as tell,
+        ):
             return measure(
                 subjects,
                 [*others, *chosen],
@@ -92,7 +124,7 @@ class Choice:
                 where = Path(self.folder) if self.folder else corpus.cache()
                 kept = corpus.fetch(found, where, console.info)
                 paths |= {f"{found.name}/{path.name}": path for path in kept}
-            elif self.corpus is not None or not paths:
+            elif self.made_up:
                 made = synthetic.write(Path(folder), plan.seed or synthetic.SEED)
                 paths |= {f"{synthetic.NAME}/{path.name}": path for path in made}
             yield [Subject.of(path, name, self.dtype, base) for name, path in paths.items()]
@@ -107,8 +139,13 @@ class Display:
     plot: str | None
     page: str | None
 
-    def check(self, kept: str | None) -> None:
-        """Refuse now what would fail only after minutes of measuring; and a file kept beside."""
+    def check(self, kept: str | None, inputs: Iterable[str]) -> None:
+        """Refuse now what would fail only after minutes of measuring, or cost an input.
+
+        Args:
+            kept: A file of a record that is kept beside.
+            inputs: Files that are measured.
+        """
         if self.plot is not None or self.page is not None:
             from nncomp.bench import plot
 
@@ -116,6 +153,8 @@ class Display:
         for name in (self.target, self.plot, self.page, kept):
             if name is not None and not Path(name).parent.is_dir():
                 raise UsageError(f"{name} cannot be written: there is no {Path(name).parent}")
+            if name is not None and any(_is_same(name, each) for each in inputs):
+                raise UsageError(f"{name} is measured, and would be overwritten")
 
     def show(self, record: Record) -> None:
         """Write all that was asked for."""
@@ -144,6 +183,10 @@ class Display:
         return table.as_text(record, width=_terminal_width() if watched else None)
 
 
+def _is_same(output: str, path: str) -> bool:
+    return Path(output).exists() and Path(output).samefile(path)
+
+
 def _terminal_width() -> int:
     import shutil
 
@@ -168,6 +211,8 @@ class Gate:
             raise UsageError("--fail-if compares with an earlier record: --baseline says which")
         parsed = tuple(map(comparing.parse_condition, conditions))
         if baseline is None:
+            if reference is not None:
+                raise UsageError("--reference is for comparing speeds: --baseline says with what")
             return cls(None, parsed, reference)
         earlier = records.load(Path(baseline))
         comparing.check(earlier, parsed, reference)
@@ -398,11 +443,12 @@ def bench(
     """
     from nncomp.bench import records
 
-    display.check(resume)
+    choice.check(plan.seed, record, resume)
+    display.check(resume, [*choice.files, *filter(None, [choice.base])])
     kept = Path(resume) if resume else None
     found = records.load(Path(record)) if record else choice.record(plan, kept, console)
     display.show(found)
     failed = [row for row in found.rows if row.error is not None and not row.stopped]
     for row in failed:
-        console.warn(row.file, f"{row.method}: {row.error}")
+        console.warn(printable(row.file), printable(f"{row.method}: {row.error}"))
     return gate.check(found) + sum(row.kind == "own" for row in failed)

@@ -3,19 +3,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from nncomp.bench import contestants
+from nncomp.bench import contestants, synthetic
 from nncomp.bench.records import load
 
 if TYPE_CHECKING:
     from click.testing import Result
 
-    from tests.cli.conftest import Invoke
+    from tests.cli.conftest import Invoke, Start
 
 QUICK = ("--peer", "none", "--rounds", 1)
 
@@ -109,6 +113,58 @@ def test_a_peer_that_fails_leaves_the_other_rows_whole(
     assert "zpaq -m5: zpaq add" in result.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_workers_and_removes_their_files(
+    number: signal.Signals,
+    start: Start,
+    text_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The peer says which process it is, and would go on for ever."""
+    folder, said = tmp_path / "temporary", tmp_path / "said"
+    folder.mkdir()
+    program = tmp_path / "bzip3"
+    tell = f'echo $$ > "{said}.new"; mv "{said}.new" "{said}"'
+    program.write_text(f'#!/bin/sh\ncase "$1" in -e) {tell}; exec sleep 600;; *) echo 1.0;; esac\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    default = f"import signal; signal.signal({int(number)}, signal.default_int_handler)"
+    command = ("bench", text_file, "-m", "store", "--peer", "bzip3")
+    process = start(*command, prepare=default, stdout=subprocess.DEVNULL)
+    while not said.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    peer = int(said.read_text())
+    assert list(folder.iterdir())
+    process.send_signal(number)
+    assert process.wait() == -number
+    with pytest.raises(ProcessLookupError):
+        wait_for_the_end_of(peer)
+    assert list(folder.iterdir()) == []
+
+
+def wait_for_the_end_of(process: int) -> None:
+    """Nobody may have taken note of its end yet."""
+    for _ in range(600):
+        os.kill(process, 0)
+        time.sleep(0.1)
+
+
+def test_names_and_errors_cannot_command_the_terminal(invoke: Invoke, record: Path) -> None:
+    worse = changed(record, "nncomp lz4", error=lambda _: "a\x1b[2Jb")
+    result = invoke("bench", "--record", worse, color=True)
+    assert "a\\x1b[2Jb" in result.stderr
+    assert "\x1b" not in result.output
+
+
+def test_a_seed_is_in_the_record_only_where_it_made_something(invoke: Invoke, record: Path) -> None:
+    made = json.loads(invoke("bench", "-m", "store", *QUICK, "--format", "json").stdout)
+    assert made["settings"]["seed"] == synthetic.SEED
+    assert load(record).settings["seed"] is None
+
+
 def test_a_method_that_fails_fails_the_command(invoke: Invoke, text_file: Path) -> None:
     result = invoke("bench", text_file, "-m", "sep", "-m", "zstd", *QUICK, "--device", "cuda")
     torch = pytest.importorskip("torch")
@@ -171,6 +227,15 @@ def test_a_method_that_no_longer_verifies_fails(invoke: Invoke, record: Path) ->
 # --- wrong usage ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("more", [("text",), ("-m", "zstd"), ("--resume", "kept")])
+def test_a_record_that_is_shown_is_not_measured(
+    more: tuple[str, ...], invoke: Invoke, record: Path
+) -> None:
+    result = invoke("bench", "--record", record, *more)
+    assert result.exit_code == 2
+    assert "measures nothing" in result.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -184,6 +249,13 @@ def test_a_method_that_no_longer_verifies_fails(invoke: Invoke, record: Path) ->
         ("--baseline", "text", "--fail-if", "size>1"),
         ("--record", "text"),
         ("-o", "no/such/folder"),
+        ("-o", "text"),
+        ("--resume", "./text"),
+        ("--seed", "1"),
+        ("--corpus-dir", "."),
+        ("--reference", "memcpy"),
+        ("--peer", "zstd '"),
+        ("/dev/null",),
         ("--resume", "no/such/folder"),
     ],
 )
