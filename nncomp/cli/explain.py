@@ -78,9 +78,9 @@ def explain(
     The archive is decoded and checked as by test; nothing else is written. Every byte of it is
     given to what it is for: the container, and for each record the parts that its payload has.
     Costs lie on the content that they stand for, where mix and sep know the cost of each bit,
-    zipnn that of each plane of each segment, zstd that of each block, others that of each
-    record; within one they are spread evenly. PNG files that mix codes by their pixels have
-    the costs of the pixels in their order.
+    zipnn that of each plane of each segment, emb that of each table, zstd that of each block,
+    others that of each record; within one they are spread evenly. PNG files that mix codes by
+    their pixels have the costs of the pixels in their order.
 
     Inputs, for mix and sep: for each bit, what an input predicts (in the logistic domain) times
     its weight in the final mix, counted against it where the bit came out the other way. An
