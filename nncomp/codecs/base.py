@@ -40,7 +40,7 @@ Value: TypeAlias = int | float | str | bool
 Params: TypeAlias = Mapping[str, Value]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-_SHAPE = re.compile("[1-9][0-9]{0,9}x[1-9][0-9]{0,9}")
+_SHAPE = re.compile(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8})*")
 _SUFFIXES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -52,9 +52,9 @@ class Param:
         name: Key in the method string, lower case.
         kind: "int"; "size" (an int that accepts K, M, G suffixes, powers of 1024);
             "float"; "bool" (on/off); "choice" (one of `choices`); "digest" (16 hexadecimal
-            digits, or none); "shape" (rows x columns, or auto).
+            digits, or none); "shape" (numbers with an x between them, or auto).
         default: Value when neither the method string nor the level sets one.
-        low, high: Inclusive bounds for numbers.
+        low, high: Inclusive bounds for numbers; for a shape, how many it has.
         choices: The valid words of a "choice".
         help: One line for `--help` and for error messages.
         stored: Whether a decoder needs it. Stored parameters are written to the
@@ -88,12 +88,15 @@ class Param:
         if self.kind == "digest":
             return text if text == "none" or re.fullmatch("[0-9a-f]{16}", text) else None
         if self.kind == "shape":
-            return text if text == "auto" or _SHAPE.fullmatch(text) else None
+            return text if text == "auto" or self._is_shape(text) else None
         if self.kind == "float":
             return float(text)
         if self.kind == "size" and text[-1:].upper() in _SUFFIXES:
             return int(text[:-1]) * _SUFFIXES[text[-1:].upper()]
         return int(text)
+
+    def _is_shape(self, text: str) -> bool:
+        return bool(_SHAPE.fullmatch(text)) and self.low <= text.count("x") + 1 <= self.high
 
     def _valid(self, value: Value) -> bool:
         if isinstance(value, (bool, str)):
@@ -111,7 +114,7 @@ class Param:
         if self.kind == "digest":
             return "16 hexadecimal digits, or none"
         if self.kind == "shape":
-            return "rows and columns, as in 2048x64, or auto"
+            return f"sizes like {'x'.join(('480', '640', '3', '2')[: int(self.high)])}, or auto"
         what = "an integer" if self.kind == "int" else "a number"
         return f"{what} from {self.low:g} to {self.high:g}"
 

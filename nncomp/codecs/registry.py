@@ -29,6 +29,7 @@ CODECS: dict[int, tuple[str, str]] = {
     16: ("sep", "nncomp.codecs.neural.sep:SEP"),
     32: ("zipnn", "nncomp.codecs.tensor.zipnn:ZIPNN"),
     33: ("emb", "nncomp.codecs.embedding.emb:EMB"),
+    48: ("fsar", "nncomp.codecs.image.fsar:FSAR"),
 }
 
 

@@ -66,6 +66,8 @@ class _Emb:
             "shape",
             "shape",
             AUTO,
+            2,
+            2,
             help="rows and columns of tables without a file format around them",
             stored=False,
         ),

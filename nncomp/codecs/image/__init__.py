@@ -1,0 +1,1 @@
+"""The image codec: pixels predicted in integers, by classes of places."""

@@ -1,0 +1,128 @@
+"""`fsar`: pictures, by predictors that classes of places have, classes by finite-state tables.
+
+Sources: Zhang, Wang et al., "Finite-State Autoregressive Entropy Coding for Efficient Learned
+Lossless Compression", 2024 (codes of a latent by tables, with neighbouring codes as the
+state); Matsuda et al., 2003 (predictors by classes of blocks). FORMAT.md describes payloads.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import zstandard
+
+from nncomp.codecs.base import Block, Param
+from nncomp.codecs.parallel import map_in_order, threads_within
+from nncomp.errors import CorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from nncomp.codecs.base import Buffer, Context, Params
+
+__all__ = ["FSAR"]
+
+_MIB = 1 << 20
+_BLOCK_MIN, _BLOCK_MAX = 64 << 10, 1 << 30
+_FIXED = 64 * _MIB
+# Payload, bytes, samples, plates of samples and errors with margins, contexts, residuals.
+_TIMES = 20
+
+
+class _Fsar:
+    """See `codecs.base.Codec`."""
+
+    name = "fsar"
+    codec_id = 48
+    version = 1
+    profile = 0
+    independent = True
+    params = (
+        Param(
+            "shape",
+            "shape",
+            "auto",
+            1,
+            4,
+            help="of plain pixels without a header: HxW, HxWxC or NxHxWxC; N as it comes",
+            stored=False,
+        ),
+        Param("planar", "bool", False, help="plain pixels are NxCxHxW", stored=False),
+        Param("depth", "int", 8, 8, 16, help="bits of plain pixels: 8 or 16", stored=False),
+        Param("pixels", "choice", "all", choices=("all", "only"), stored=False,
+              help="only: a PNG file that cannot be made again is written anew"),
+        Param("prior", "choice", "o2s", choices=("o2s", "o1s", "o0"), stored=False,
+              help="what the codes of classes depend on: two neighbours, one, none"),
+        Param("classes", "int", 24, 1, 64, help="of places, at most", stored=False),
+        Param("patch", "int", 8, 4, 64, help="side of a place: 4, 8, 16, 32 or 64", stored=False),
+        Param("rounds", "int", 4, 1, 64, help="of choosing classes", stored=False),
+        Param("step", "int", 2, 1, 8, help="rows from one that is looked at on", stored=False),
+        Param("block", "size", 64 * _MIB, _BLOCK_MIN, _BLOCK_MAX, help="size of the records"),
+    )
+    levels: Mapping[int, Params] = MappingProxyType(
+        {
+            1: {"classes": 1, "rounds": 1, "step": 4, "patch": 64},
+            2: {"classes": 4, "rounds": 1, "step": 4, "patch": 16},
+            3: {"classes": 8, "rounds": 2, "step": 4, "patch": 16},
+            4: {"classes": 16, "rounds": 2, "step": 2},
+            5: {"classes": 16, "rounds": 3, "step": 2},
+            6: {},
+            7: {"rounds": 6},
+            8: {"classes": 32, "rounds": 6, "step": 1},
+            9: {"classes": 40, "rounds": 16, "step": 1},
+        }
+    )
+
+    def peek(self, params: Params) -> int:
+        """A record, whose size decides on the memory."""
+        return int(params["block"]) + 1
+
+    def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
+        """No larger records than content, or than the pixels of a PNG file."""
+        from nncomp.codecs.image.records import settled_block
+
+        return {**params, "block": settled_block(params, head, complete)}
+
+    def max_block(self, params: Params) -> int:
+        """As asked for."""
+        return int(params["block"])
+
+    def memory(self, params: Params) -> int:
+        """So many times a record, and tables."""
+        return _TIMES * self.max_block(params) + _FIXED
+
+    def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
+        """One block for each record."""
+        from nncomp.codecs.image.records import Encoder
+        from nncomp.coding.jit import announced
+
+        encoder = Encoder(params, context.notice)
+        threads = threads_within(context, self.memory(params))
+        with announced(context.notice):
+            for block in map_in_order(encoder.encode, encoder.cut(chunks), threads):
+                context.progress(block.raw_size)
+                yield block
+
+    def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
+        """One buffer for each block."""
+        from nncomp.codecs.image.payload import decode_payload
+        from nncomp.coding.jit import announced
+
+        def decode_one(block: Block) -> Buffer:
+            if block.payload is None:
+                return block.raw if block.raw is not None else b""
+            try:
+                payload = memoryview(block.payload)
+                return decode_payload(payload, block.raw_size, self.max_block(params))
+            except zstandard.ZstdError as error:
+                raise CorruptError(f"a part of a record cannot be decoded: {error}") from error
+
+        threads = threads_within(context, self.memory(params))
+        with announced(context.notice):
+            for raw in map_in_order(decode_one, blocks, threads):
+                context.progress(memoryview(raw).nbytes)
+                yield raw
+
+
+FSAR = _Fsar()

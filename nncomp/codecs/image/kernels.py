@@ -1,0 +1,369 @@
+"""Prediction of samples and coding of residuals, one plane at a time.
+
+**Prediction.** A class c of places has weights w for neighbours v, of 2^10, and q = (sum of
+w v + 2^7) >> 8, held within the range of samples, is a prediction with two bits below those of
+samples. The sample is coded as what it is more than (q + 2) >> 2, modulo its range. |4 x - q|
+is its error. Errors e around a sample, weighed, and the floor of the class tell how rough it
+is here: u = (floor + sum of t e) >> 9, and `_level` of u, four to an octave, and the phase of
+q choose a law.
+
+**Lanes.** Four rows are coded together. Lane k is `LAG` pixels behind lane k - 1, so that all
+neighbours are there; at each step, each lane that is inside its row codes one sample. Lanes
+have states of their own and share the words:
+
+    slot = x mod 2^15; the token is the one with start <= slot < start + freq
+    x = freq * (x div 2^15) + slot - start; if x < 2^16: x = x * 2^16 + the next word
+
+and for n plain bits likewise, with freq = 2^(15 - n). States are from 2^16 to 2^32 - 1; the
+encoder goes backwards from states of 2^16.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nncomp.codecs.image.laws import BITS
+from nncomp.codecs.image.plates import ABOVE, SIDE, Array
+from nncomp.coding.jit import inline, kernel
+
+__all__ = [
+    "AHEAD",
+    "COARSE",
+    "FIRST",
+    "LANES",
+    "LEVELS",
+    "Coder",
+    "Model",
+    "decode_plane",
+    "decode_table",
+    "encode_plane",
+    "level_table",
+    "look_plane",
+]
+
+LANES = 4
+LAG = 4
+FIRST = 1 << 16
+LEVELS = 76
+COARSE = 10
+"""log2 of the places of a law from which its tokens are searched."""
+AHEAD = LANES * 3
+"""Words that a decoder may look at behind the last."""
+
+_FINE = BITS - COARSE
+_MASK = (1 << BITS) - 1
+_ERROR_MAX = (1 << 15) - 1
+_WORDS = 3  # that a sample takes at most
+_LEVEL_TOP = 4095
+
+
+class Model(NamedTuple):
+    """How a plane is predicted.
+
+    Attributes:
+        taps: int64[n], distances to neighbours.
+        weights: int64[classes + 1, n], 2**10 for one; the last class is that of first rows.
+        around: int64[m], distances to errors.
+        trust: int64[m], their weights, 2**10 for one.
+        floor: int64[classes + 1], added to these errors.
+        places: uint8[rows, columns] of blocks: their classes.
+        log: int64[1], log2 of the size of blocks.
+    """
+
+    taps: Array
+    weights: Array
+    around: Array
+    trust: Array
+    floor: Array
+    places: Array
+    log: Array
+
+
+class Coder(NamedTuple):
+    """The laws of a plane.
+
+    Attributes:
+        law: int64[LEVELS * PHASES], which law a context has.
+        start: int64[laws, tokens + 1], where the slots of tokens begin.
+        coarse: uint8[laws, 2**COARSE], tokens of slots that are multiples of 32.
+        low: int64[tokens], the first residual of each.
+        plain: int64[tokens], plain bits that follow.
+    """
+
+    law: Array
+    start: Array
+    coarse: Array
+    low: Array
+    plain: Array
+
+
+@inline
+def _level(u: int) -> Any:
+    """Four steps to an octave, from 8 on."""
+    n = 0
+    if u > _LEVEL_TOP:
+        n = 32
+        u = min(u >> 8, _LEVEL_TOP)
+    if u < 8:
+        return n + max(u, 0)
+    while u >= 16:
+        u >>= 1
+        n += 4
+    return n + 8 + (u - 8 >> 1)
+
+
+@inline
+def _predicted(values: Array, at: int, m: Model, c: int, half: int) -> Any:
+    """The prediction of a sample, in quarters."""
+    total = np.int64(0)
+    for j in range(len(m.taps)):
+        total += np.int64(values[at + m.taps[j]]) * m.weights[c, j]
+    return min(max((total + 128) >> 8, -4 * half), 4 * half - 4)
+
+
+@inline
+def _context(errors: Array, at: int, m: Model, c: int, q: int, levels: Array) -> Any:
+    """The context of a residual."""
+    total = np.int64(m.floor[c])
+    for j in range(len(m.around)):
+        total += np.int64(errors[at + m.around[j]]) * m.trust[j]
+    u = total >> 9
+    u = min(max(u, 0), (_LEVEL_TOP << 8) + 255)
+    level = levels[u] if u <= _LEVEL_TOP else levels[u >> 8] + 32
+    return 4 * level + ((q + 2) & 3)
+
+
+@inline
+def _class(m: Model, y: int, frame: int, down: int, x: int) -> Any:
+    """The class of a place; `down` blocks lie above the frame."""
+    if y == 0:
+        return len(m.floor) - 1
+    log = m.log[0]
+    return np.int64(m.places[down * frame + (y >> log), x >> log])
+
+
+@inline
+def _start_row(plates: Array, at: int, stride: int) -> None:
+    """The left margin: the first sample of the row above."""
+    for k in range(1, SIDE + 1):
+        plates[at - k] = plates[at - stride]
+
+
+@inline
+def _end_row(plates: Array, at: int) -> None:
+    """The right margin, from the first sample behind the row."""
+    for k in range(SIDE):
+        plates[at + k] = plates[at - 1]
+
+
+@inline
+def _end_plane(plates: Array, g: Array, start: int) -> None:
+    """The rows below frames."""
+    for f in range(g[0]):
+        below = start + f * g[4] + (ABOVE + g[1]) * g[3]
+        for k in range(g[3]):
+            plates[below + k] = plates[below + k - g[3]]
+
+
+@kernel
+def level_table() -> Array:
+    """The levels of small numbers, uint8[4096]."""
+    levels = np.empty(_LEVEL_TOP + 1, np.uint8)
+    for u in range(_LEVEL_TOP + 1):
+        levels[u] = _level(u)
+    return levels
+
+
+@kernel
+def look_plane(
+    values: Array,
+    errors: Array,
+    g: Array,
+    plane: int,
+    m: Model,
+    levels: Array,
+    contexts: Array,
+    residuals: Array,
+) -> None:
+    """Contexts and residuals of a plane, and its errors.
+
+    Args:
+        values: Plates of samples, with margins.
+        errors: Plates of errors; this plane's are filled in.
+        g: `Shape.numbers`.
+        plane: Which.
+        m: Its model.
+        levels: See `level_table`.
+        contexts: uint16[frames * height, width], filled in.
+        residuals: int32[frames * height, width], filled in.
+    """
+    height, width, stride, half = g[1], g[2], g[3], g[6]
+    down = (height - 1 >> m.log[0]) + 1
+    for row in range(g[0] * height):
+        f, y = row // height, row % height
+        at = plane * g[5] + f * g[4] + (ABOVE + y) * stride + SIDE
+        if y:
+            _start_row(errors, at, stride)
+        for x in range(width):
+            c = _class(m, y, f, down, x)
+            q = _predicted(values, at + x, m, c, half)
+            contexts[row, x] = _context(errors, at + x, m, c, q, levels)
+            value = np.int64(values[at + x])
+            residuals[row, x] = ((value - ((q + 2) >> 2) + half) & (2 * half - 1)) - half
+            errors[at + x] = min(abs(4 * value - q), _ERROR_MAX)
+        _end_row(errors, at + width)
+    _end_plane(errors, g, plane * g[5])
+
+
+@inline
+def _push(x: int, start: int, freq: int, words: Array, at: int) -> Any:
+    """The state after a symbol, and where the next word goes, which is before this one."""
+    if x >= freq << 32 - BITS:
+        words[at] = x & 0xFFFF
+        at -= 1
+        x >>= 16
+    return (x // freq << BITS) + x % freq + start, at
+
+
+@kernel
+def encode_plane(
+    contexts: Array,
+    residuals: Array,
+    half: int,
+    of: Array,
+    k: Coder,
+    states: Array,
+    words: Array,
+    at: int,
+) -> int:
+    """Push a plane, backwards; where the next word goes, -1 if there is no more room."""
+    rows, width = contexts.shape
+    groups = (rows - 1) // LANES + 1
+    for group in range(groups - 1, -1, -1):
+        for t in range(width + (LANES - 1) * LAG - 1, -1, -1):
+            if at < LANES * _WORDS:
+                return -1
+            for lane in range(LANES - 1, -1, -1):
+                row, x = group * LANES + lane, t - lane * LAG
+                if x < 0 or x >= width or row >= rows:
+                    continue
+                r = residuals[row, x]
+                token = np.int64(of[r + half])
+                law = k.law[contexts[row, x]]
+                state = states[lane]
+                plain = k.plain[token]
+                if plain:
+                    free = BITS - plain
+                    state, at = _push(state, (r - k.low[token]) << free, 1 << free, words, at)
+                start = k.start[law, token]
+                states[lane], at = _push(
+                    state, start, k.start[law, token + 1] - start, words, at
+                )
+    return at
+
+
+@inline
+def _pull(state: int, law: int, k: Coder, words: Array, at: int) -> Any:
+    """A residual, the state after it, and where the next word is."""
+    slot = state & _MASK
+    token = np.int64(k.coarse[law, slot >> _FINE])
+    while slot >= k.start[law, token + 1]:
+        token += 1
+    start = k.start[law, token]
+    state = (k.start[law, token + 1] - start) * (state >> BITS) + slot - start
+    if state < FIRST:
+        state = state << 16 | np.int64(words[at])
+        at += 1
+    r = k.low[token]
+    plain = k.plain[token]
+    if plain:
+        free = BITS - plain
+        slot = state & _MASK
+        r += slot >> free
+        state = (state >> BITS << free) + (slot & (1 << free) - 1)
+        if state < FIRST:
+            state = state << 16 | np.int64(words[at])
+            at += 1
+    return r, state, at
+
+
+@kernel
+def decode_table(k: Coder, states: Array, words: Array, at: int, out: Array) -> int:
+    """Fill in int64[rows, columns], of which row i has context i; see `decode_plane`."""
+    last = len(words) - LANES * _WORDS
+    rows, width = out.shape
+    for group in range((rows - 1) // LANES + 1):
+        for t in range(width + (LANES - 1) * LAG):
+            if at > last:
+                return -1
+            for lane in range(LANES):
+                row, x = group * LANES + lane, t - lane * LAG
+                if 0 <= x < width and row < rows:
+                    out[row, x], states[lane], at = _pull(states[lane], k.law[row], k, words, at)
+    return at
+
+
+@kernel
+def decode_plane(
+    values: Array,
+    errors: Array,
+    g: Array,
+    plane: int,
+    m: Model,
+    levels: Array,
+    k: Coder,
+    states: Array,
+    words: Array,
+    at: int,
+) -> int:
+    """Fill in a plane; where the next word is, -1 if there are none left.
+
+    Args:
+        values: Plates of samples, of which the planes before are there.
+        errors: Plates of errors, likewise.
+        g: `Shape.numbers`.
+        plane: Which.
+        m: Its model.
+        levels: See `level_table`.
+        k: Its laws.
+        states: int64[LANES].
+        words: uint16[n], with `LANES * 3` more behind the last.
+        at: Where the next word is.
+    """
+    height, width, stride, half = g[1], g[2], g[3], g[6]
+    rows = g[0] * height
+    down = (height - 1 >> m.log[0]) + 1
+    last = len(words) - LANES * _WORDS
+    base = np.zeros(LANES, np.int64)
+    for group in range((rows - 1) // LANES + 1):
+        for lane in range(LANES):
+            row = group * LANES + lane
+            base[lane] = plane * g[5] + row // height * g[4]
+            base[lane] += (ABOVE + row % height) * stride + SIDE
+        for t in range(width + (LANES - 1) * LAG):
+            if at > last:
+                return -1
+            for lane in range(LANES):
+                row, x = group * LANES + lane, t - lane * LAG
+                if x < 0 or x >= width or row >= rows:
+                    continue
+                f, y = row // height, row % height
+                here = base[lane] + x
+                if x == 0 and y:
+                    _start_row(values, here, stride)
+                    _start_row(errors, here, stride)
+                c = _class(m, y, f, down, x)
+                q = _predicted(values, here, m, c, half)
+                law = k.law[_context(errors, here, m, c, q, levels)]
+                r, states[lane], at = _pull(states[lane], law, k, words, at)
+                value = ((r + ((q + 2) >> 2) + half) & (2 * half - 1)) - half
+                values[here] = value
+                errors[here] = min(abs(4 * value - q), _ERROR_MAX)
+                if x == width - 1:
+                    _end_row(values, here + 1)
+                    _end_row(errors, here + 1)
+    _end_plane(values, g, plane * g[5])
+    _end_plane(errors, g, plane * g[5])
+    return at
