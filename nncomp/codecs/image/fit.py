@@ -152,16 +152,10 @@ def _with_trust(
     levels = level_table()
     models = []
     for plane in range(shape.planes):
-        around = error_taps(shape, plane)
-        model = Model(
-            sample_taps(shape, plane),
-            weights[plane],
-            around,
-            np.zeros(len(around), np.int64),
-            np.zeros(len(weights[plane]), np.int64),
-            places,
-            np.array([effort.log], np.int64),
-        )
+        count = len(error_taps(shape, plane))
+        no_trust = np.zeros(count, np.int64)
+        no_floor = np.zeros(len(weights[plane]), np.int64)
+        model = Model(weights[plane], no_trust, no_floor, places, np.array([effort.log]))
         look(values, errors, shape, plane, model, levels)
         models.append(_trusting(errors, shape, plane, model))
     return models
@@ -179,13 +173,14 @@ def look(
 
 def _trusting(errors: Array, shape: Shape, plane: int, model: Model) -> Model:
     """The model with trust and floors: the best linear guess of the size of errors."""
-    m, classes = len(model.around), len(model.floor)
+    around = error_taps(shape, plane)
+    m, classes = len(around), len(model.floor)
     sums = np.zeros((classes, m + 2, m + 2))
     trust_moments(
         errors,
         shape.numbers(),
         plane,
-        model.around,
+        around,
         model.places,
         int(model.log[0]),
         2,

@@ -26,7 +26,8 @@ import numpy as np
 
 from nncomp.codecs.image.laws import BITS
 from nncomp.codecs.image.plates import ABOVE, SIDE, Array
-from nncomp.coding.jit import inline, kernel
+from nncomp.coding.jit import bare_inline as inline
+from nncomp.coding.jit import bare_kernel, kernel
 
 __all__ = [
     "AHEAD",
@@ -57,24 +58,22 @@ _MASK = (1 << BITS) - 1
 _ERROR_MAX = (1 << 15) - 1
 _WORDS = 3  # that a sample takes at most
 _LEVEL_TOP = 4095
+_ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 class Model(NamedTuple):
     """How a plane is predicted.
 
     Attributes:
-        taps: int64[n], distances to neighbours.
-        weights: int64[classes + 1, n], 2**10 for one; the last class is that of first rows.
-        around: int64[m], distances to errors.
-        trust: int64[m], their weights, 2**10 for one.
+        weights: int64[classes + 1, n], 2**10 for one, in the order of `taps.sample_taps`; the
+            last class is that of first rows.
+        trust: int64[m], weights of errors, 2**10 for one, in the order of `taps.error_taps`.
         floor: int64[classes + 1], added to these errors.
         places: uint8[rows, columns] of blocks: their classes.
         log: int64[1], log2 of the size of blocks.
     """
 
-    taps: Array
     weights: Array
-    around: Array
     trust: Array
     floor: Array
     places: Array
@@ -85,7 +84,7 @@ class Coder(NamedTuple):
     """The laws of a plane.
 
     Attributes:
-        law: int64[LEVELS * PHASES], which law a context has.
+        law: uint64[LEVELS * PHASES], which law a context has.
         start: int64[laws, tokens + 1], where the slots of tokens begin.
         coarse: uint8[laws, 2**COARSE], tokens of slots that are multiples of 32.
         low: int64[tokens], the first residual of each.
@@ -115,33 +114,74 @@ def _level(u: int) -> Any:
 
 
 @inline
-def _predicted(values: Array, at: int, m: Model, c: int, half: int) -> Any:
+def _own(v: Array, i: np.uint64, s: np.uint64, w: Array, c: np.uint64) -> Any:
+    """Neighbours in the same plane, weighed."""
+    a = i - s
+    b = a - s
+    total = v[i - _ONE] * w[c, 0] + v[a] * w[c, 1] + v[a - _ONE] * w[c, 2]
+    total += v[a + _ONE] * w[c, 3] + v[i - _TWO] * w[c, 4] + v[b] * w[c, 5]
+    total += v[a - _TWO] * w[c, 6] + v[a + _TWO] * w[c, 7] + v[b - _ONE] * w[c, 8]
+    return total + v[b + _ONE] * w[c, 9] + v[i - _THREE] * w[c, 10] + v[b - s] * w[c, 11]
+
+
+@inline
+def _before(v: Array, i: np.uint64, s: np.uint64, w: Array, c: np.uint64, k: int) -> Any:
+    """Neighbours in a plane before, weighed from weight k on."""
+    a = i - s
+    total = v[i] * w[c, k] + v[i - _ONE] * w[c, k + 1] + v[a] * w[c, k + 2]
+    total += v[i + _ONE] * w[c, k + 3] + v[i + s] * w[c, k + 4]
+    return total + v[a - _ONE] * w[c, k + 5] + v[a + _ONE] * w[c, k + 6]
+
+
+@inline
+def _predicted(values: Array, at: int, g: Array, plane: int, m: Model, c: np.uint64) -> Any:
     """The prediction of a sample, in quarters."""
-    total = np.int64(0)
-    for j in range(len(m.taps)):
-        total += np.int64(values[at + m.taps[j]]) * m.weights[c, j]
+    i, s, half = np.uint64(at), np.uint64(g[3]), g[6]
+    total = _own(values, i, s, m.weights, c)
+    if plane > 0:
+        total += _before(values, np.uint64(at - g[5]), s, m.weights, c, 12)
+    if plane > 1:
+        total += _before(values, np.uint64(at - 2 * g[5]), s, m.weights, c, 19)
     return min(max((total + 128) >> 8, -4 * half), 4 * half - 4)
 
 
 @inline
-def _context(errors: Array, at: int, m: Model, c: int, q: int, levels: Array) -> Any:
-    """The context of a residual."""
-    total = np.int64(m.floor[c])
-    for j in range(len(m.around)):
-        total += np.int64(errors[at + m.around[j]]) * m.trust[j]
-    u = total >> 9
-    u = min(max(u, 0), (_LEVEL_TOP << 8) + 255)
-    level = levels[u] if u <= _LEVEL_TOP else levels[u >> 8] + 32
-    return 4 * level + ((q + 2) & 3)
+def _rough_own(e: Array, i: np.uint64, s: np.uint64, t: Array) -> Any:
+    """Errors in the same plane, weighed."""
+    a = i - s
+    total = e[i - _ONE] * t[0] + e[a] * t[1] + e[a - _ONE] * t[2]
+    return total + e[a + _ONE] * t[3] + e[i - _TWO] * t[4] + e[a - s] * t[5]
 
 
 @inline
-def _class(m: Model, y: int, frame: int, down: int, x: int) -> Any:
-    """The class of a place; `down` blocks lie above the frame."""
+def _rough_before(e: Array, i: np.uint64, s: np.uint64, t: Array, k: int) -> Any:
+    """Errors in a plane before, weighed from weight k on."""
+    total = e[i] * t[k] + e[i - _ONE] * t[k + 1] + e[i - s] * t[k + 2]
+    return total + e[i + _ONE] * t[k + 3] + e[i + s] * t[k + 4]
+
+
+@inline
+def _context(
+    errors: Array, at: int, g: Array, plane: int, m: Model, c: np.uint64, q: int, levels: Array
+) -> Any:
+    """The context of a residual."""
+    i, s = np.uint64(at), np.uint64(g[3])
+    total = m.floor[c] + _rough_own(errors, i, s, m.trust)
+    if plane > 0:
+        total += _rough_before(errors, np.uint64(at - g[5]), s, m.trust, 6)
+    if plane > 1:
+        total += _rough_before(errors, np.uint64(at - 2 * g[5]), s, m.trust, 11)
+    u = min(max(total >> 9, 0), (_LEVEL_TOP << 8) + 255)
+    level = np.int64(levels[u]) if u <= _LEVEL_TOP else np.int64(levels[u >> 8]) + 32
+    return np.uint64(4 * level + ((q + 2) & 3))
+
+
+@inline
+def _class(m: Model, y: int, line: int, x: int) -> Any:
+    """The class of a place; `line` is the row of blocks."""
     if y == 0:
-        return len(m.floor) - 1
-    log = m.log[0]
-    return np.int64(m.places[down * frame + (y >> log), x >> log])
+        return np.uint64(len(m.floor) - 1)
+    return np.uint64(m.places[line, x >> m.log[0]])
 
 
 @inline
@@ -176,7 +216,7 @@ def level_table() -> Array:
     return levels
 
 
-@kernel
+@bare_kernel
 def look_plane(
     values: Array,
     errors: Array,
@@ -203,13 +243,14 @@ def look_plane(
     down = (height - 1 >> m.log[0]) + 1
     for row in range(g[0] * height):
         f, y = row // height, row % height
+        line = down * f + (y >> m.log[0])
         at = plane * g[5] + f * g[4] + (ABOVE + y) * stride + SIDE
         if y:
             _start_row(errors, at, stride)
         for x in range(width):
-            c = _class(m, y, f, down, x)
-            q = _predicted(values, at + x, m, c, half)
-            contexts[row, x] = _context(errors, at + x, m, c, q, levels)
+            c = _class(m, y, line, x)
+            q = _predicted(values, at + x, g, plane, m, c)
+            contexts[row, x] = _context(errors, at + x, g, plane, m, c, q, levels)
             value = np.int64(values[at + x])
             residuals[row, x] = ((value - ((q + 2) >> 2) + half) & (2 * half - 1)) - half
             errors[at + x] = min(abs(4 * value - q), _ERROR_MAX)
@@ -227,7 +268,7 @@ def _push(x: int, start: int, freq: int, words: Array, at: int) -> Any:
     return (x // freq << BITS) + x % freq + start, at
 
 
-@kernel
+@bare_kernel
 def encode_plane(
     contexts: Array,
     residuals: Array,
@@ -268,13 +309,13 @@ def encode_plane(
 def _pull(state: int, law: int, k: Coder, words: Array, at: int) -> Any:
     """A residual, the state after it, and where the next word is."""
     slot = state & _MASK
-    token = np.int64(k.coarse[law, slot >> _FINE])
-    while slot >= k.start[law, token + 1]:
-        token += 1
+    token = np.uint64(k.coarse[law, np.uint64(slot >> _FINE)])
+    while slot >= k.start[law, token + _ONE]:
+        token += _ONE
     start = k.start[law, token]
-    state = (k.start[law, token + 1] - start) * (state >> BITS) + slot - start
+    state = (k.start[law, token + _ONE] - start) * (state >> BITS) + slot - start
     if state < FIRST:
-        state = state << 16 | np.int64(words[at])
+        state = state << 16 | np.int64(words[np.uint64(at)])
         at += 1
     r = k.low[token]
     plain = k.plain[token]
@@ -284,12 +325,12 @@ def _pull(state: int, law: int, k: Coder, words: Array, at: int) -> Any:
         r += slot >> free
         state = (state >> BITS << free) + (slot & (1 << free) - 1)
         if state < FIRST:
-            state = state << 16 | np.int64(words[at])
+            state = state << 16 | np.int64(words[np.uint64(at)])
             at += 1
     return r, state, at
 
 
-@kernel
+@bare_kernel
 def decode_table(k: Coder, states: Array, words: Array, at: int, out: Array) -> int:
     """Fill in int64[rows, columns], of which row i has context i; see `decode_plane`."""
     last = len(words) - LANES * _WORDS
@@ -305,7 +346,7 @@ def decode_table(k: Coder, states: Array, words: Array, at: int, out: Array) -> 
     return at
 
 
-@kernel
+@bare_kernel
 def decode_plane(
     values: Array,
     errors: Array,
@@ -317,6 +358,7 @@ def decode_plane(
     states: Array,
     words: Array,
     at: int,
+    lanes: Array,
 ) -> int:
     """Fill in a plane; where the next word is, -1 if there are none left.
 
@@ -331,17 +373,19 @@ def decode_plane(
         states: int64[LANES].
         words: uint16[n], with `LANES * 3` more behind the last.
         at: Where the next word is.
+        lanes: int64[3, LANES], room for where lanes are.
     """
     height, width, stride, half = g[1], g[2], g[3], g[6]
     rows = g[0] * height
     down = (height - 1 >> m.log[0]) + 1
     last = len(words) - LANES * _WORDS
-    base = np.zeros(LANES, np.int64)
     for group in range((rows - 1) // LANES + 1):
         for lane in range(LANES):
             row = group * LANES + lane
-            base[lane] = plane * g[5] + row // height * g[4]
-            base[lane] += (ABOVE + row % height) * stride + SIDE
+            lanes[0, lane] = plane * g[5] + row // height * g[4]
+            lanes[1, lane] = row % height
+            lanes[0, lane] += (ABOVE + lanes[1, lane]) * stride + SIDE
+            lanes[2, lane] = down * (row // height) + (lanes[1, lane] >> m.log[0])
         for t in range(width + (LANES - 1) * LAG):
             if at > last:
                 return -1
@@ -349,18 +393,17 @@ def decode_plane(
                 row, x = group * LANES + lane, t - lane * LAG
                 if x < 0 or x >= width or row >= rows:
                     continue
-                f, y = row // height, row % height
-                here = base[lane] + x
+                y, here = lanes[1, lane], lanes[0, lane] + x
                 if x == 0 and y:
                     _start_row(values, here, stride)
                     _start_row(errors, here, stride)
-                c = _class(m, y, f, down, x)
-                q = _predicted(values, here, m, c, half)
-                law = k.law[_context(errors, here, m, c, q, levels)]
+                c = _class(m, y, lanes[2, lane], x)
+                q = _predicted(values, here, g, plane, m, c)
+                law = k.law[_context(errors, here, g, plane, m, c, q, levels)]
                 r, states[lane], at = _pull(states[lane], law, k, words, at)
                 value = ((r + ((q + 2) >> 2) + half) & (2 * half - 1)) - half
-                values[here] = value
-                errors[here] = min(abs(4 * value - q), _ERROR_MAX)
+                values[np.uint64(here)] = value
+                errors[np.uint64(here)] = min(abs(4 * value - q), _ERROR_MAX)
                 if x == width - 1:
                     _end_row(values, here + 1)
                     _end_row(errors, here + 1)

@@ -10,7 +10,7 @@ from nncomp.codecs.image.kernels import LEVELS, Model
 from nncomp.codecs.image.laws import SCALES, SHAPES, fitting_laws, tokens
 from nncomp.codecs.image.plates import Array, Shape
 from nncomp.codecs.image.stream import Reader, Writer, table_coder
-from nncomp.codecs.image.taps import error_taps, sample_taps, tap_count
+from nncomp.codecs.image.taps import tap_count
 from nncomp.coding.varint import Text
 from nncomp.errors import CorruptError
 
@@ -101,9 +101,7 @@ class Head(NamedTuple):
             n = tap_count(plane)[0]
             weights = np.ascontiguousarray(numbers[at : at + n].T) << self.drop
             floor = numbers[at + n] << _FLOOR
-            taps, around = sample_taps(shape, plane), error_taps(shape, plane)
-            block = np.array([log], np.int64)
-            models.append(Model(taps, weights, around, trust, floor, places, block))
+            models.append(Model(weights, trust, floor, places, np.array([log])))
             at += n + 1
         return models
 

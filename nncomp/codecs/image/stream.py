@@ -45,13 +45,13 @@ def plane_coder(numbers: Array, depth: int) -> Coder:
     used, which = np.unique(numbers, return_inverse=True)
     law = (which[:, None] * PHASES + np.arange(PHASES)).ravel()
     freqs = frequencies(used, depth)
-    return _coder(law.astype(np.int64), freqs.reshape(-1, freqs.shape[2]), depth)
+    return _coder(law.astype(np.uint64), freqs.reshape(-1, freqs.shape[2]), depth)
 
 
 def table_coder(numbers: Array, depth: int) -> Coder:
     """The laws of rows of a table."""
     freqs = frequencies(numbers, depth)[:, PHASES // 2]
-    return _coder(np.arange(len(numbers)), freqs, depth)
+    return _coder(np.arange(len(numbers), dtype=np.uint64), freqs, depth)
 
 
 class Writer:
@@ -113,6 +113,7 @@ class Reader:
         """Plates of samples."""
         values, errors = blank(shape), blank(shape)
         levels, numbers = level_table(), shape.numbers()
+        lanes = np.zeros((3, LANES), np.int64)
         for plane, (model, coder) in enumerate(zip(models, coders, strict=True)):
             at = decode_plane(
                 values,
@@ -125,6 +126,7 @@ class Reader:
                 self._states,
                 self._words,
                 self._at,
+                lanes,
             )
             self._checked(at)
         return values
