@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nncomp.codecs.image.fit import Effort, fit, look
-from nncomp.codecs.image.kernels import LEVELS, Model, level_table
+from nncomp.codecs.image.fit import Effort, Fitted, fit
+from nncomp.codecs.image.kernels import LEVELS, judge_plane, level_table
 from nncomp.codecs.image.laws import PHASES, fitting_laws, tokens
 from nncomp.codecs.image.model import (
     Head,
@@ -15,7 +15,7 @@ from nncomp.codecs.image.model import (
     unpack_laws,
 )
 from nncomp.codecs.image.places import pack_places, unpack_places
-from nncomp.codecs.image.plates import Array, Shape, blank, join_plates, make_plates
+from nncomp.codecs.image.plates import Array, Shape, join_plates, make_plates
 from nncomp.codecs.image.stream import Reader, Writer, plane_coder
 from nncomp.coding.varint import Text, pack_varint, unpack_varint
 from nncomp.errors import CorruptError
@@ -35,21 +35,38 @@ def encode_picture(samples: Array, shape: Shape, effort: Effort, order: int) -> 
         order: How many codes around a class its code depends on.
     """
     values = make_plates(samples, shape)
-    models = fit(values, shape, effort)
-    places = models[0].places
+    fitted = fit(values, shape, effort)
+    models, places = fitted.models, fitted.models[0].places
     classes = len(models[0].floor) - 1
-    errors, levels = blank(shape), level_table()
-    looked = [look(values, errors, shape, p, model, levels) for p, model in enumerate(models)]
-    laws = [_laws(*planes, shape.depth) for planes in looked]
+    judged = [_judge(values, fitted, shape, plane) for plane in range(shape.planes)]
+    laws = [_laws(*planes, shape.depth) for planes in judged]
     table = table_of(models, effort.drop)
     writer = Writer(shape.count + table.numbers.size)
-    for (contexts, residuals), (numbers, _) in zip(looked[::-1], laws[::-1], strict=True):
+    for (contexts, residuals), (numbers, _) in zip(judged[::-1], laws[::-1], strict=True):
         writer.push(contexts, residuals, plane_coder(numbers, shape.depth), shape.depth)
     table.push(writer)
     grid = pack_places(places, classes, order)
     head = [bytes([int(models[0].log[0]), classes - 1, order]), pack_varint(len(grid)), grid]
     head += [table.head(), pack_trust(models), *(pack_laws(*law) for law in laws)]
     return b"".join([*head, writer.finish()])
+
+
+def _judge(values: Array, fitted: Fitted, shape: Shape, plane: int) -> tuple[Array, Array]:
+    """Contexts and residuals of a plane, see `judge_plane`."""
+    size = shape.frames * shape.height, shape.width
+    contexts, residuals = np.empty(size, np.uint16), np.empty(size, np.int32)
+    judge_plane(
+        values,
+        fitted.errors,
+        shape.numbers(),
+        plane,
+        fitted.models[plane],
+        level_table(),
+        fitted.predictions[plane],
+        contexts,
+        residuals,
+    )
+    return contexts, residuals
 
 
 def _laws(contexts: Array, residuals: Array, depth: int) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ prediction optimized for each image", 2003 (predictors by classes of blocks).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,18 +19,22 @@ from nncomp.codecs.image.fit_kernels import (
     block_errors,
     moments,
     roughness,
+    settle_places,
     solve,
+    solve_all,
     trust_moments,
 )
-from nncomp.codecs.image.kernels import Model, level_table, look_plane
+from nncomp.codecs.image.kernels import Model, predict_plane
 from nncomp.codecs.image.plates import Array, Shape, blank
 from nncomp.codecs.image.taps import error_taps, sample_taps, tap_groups
 
-__all__ = ["Effort", "fit"]
+__all__ = ["Effort", "Fitted", "Known", "fit"]
 
 _ONE = 10  # log2 of a weight of one
 _LIMIT = (1 << 13) - 1  # of weights
-_RIDGE = 4.0
+_RIDGE = 64.0
+_ALIKE = 4.0  # bits
+_SETTLING = 2
 _NATS = 1.4426950408889634  # bits
 
 
@@ -52,22 +57,77 @@ class Effort:
     drop: int
 
 
-def fit(values: Array, shape: Shape, effort: Effort) -> list[Model]:
+class Fitted(NamedTuple):
+    """What was found.
+
+    Attributes:
+        models: Of the planes.
+        errors: Plates of their errors.
+        predictions: int32[frames * height, width] of each plane, in quarters.
+    """
+
+    models: list[Model]
+    errors: Array
+    predictions: list[Array]
+
+
+class Known(NamedTuple):
+    """Classes that need not be found.
+
+    Attributes:
+        weights: int64[classes + 1, n] of each plane.
+        trust: int64[m] of each plane.
+        floor: int64[classes + 1] of each plane.
+        laws: int64[LEVELS] of each plane.
+        means: float64[planes, classes], mean errors in quarters.
+    """
+
+    weights: list[Array]
+    trust: list[Array]
+    floor: list[Array]
+    laws: list[Array]
+    means: Array
+
+
+def fit(values: Array, shape: Shape, effort: Effort, known: Known | None = None) -> Fitted:
     """The models of all planes.
 
     Args:
         values: Plates of samples.
         shape: Theirs.
         effort: What may be done.
+        known: Classes that are there already; only places are looked for.
     """
+    if known is not None:
+        log = effort.log
+        places = np.zeros(shape.blocks(log), np.uint8)
+        costs = _costs(values, shape, known.weights, places, effort, known.means)
+        places = _settled(costs, costs.argmin(0).astype(np.uint8), effort)
+        planes = zip(known.weights, known.trust, known.floor, strict=True)
+        models = [Model(*plane, places, np.array([log])) for plane in planes]
+        errors, predictions = blank(shape), []
+        for plane, model in enumerate(models):
+            predictions.append(_predict(values, errors, shape, plane, model))
+        return Fitted(models, errors, predictions)
     places = _first_places(values, shape, effort)
-    for _ in range(effort.rounds):
+    for number in range(effort.rounds):
         weights = _weights(values, shape, places, effort, effort.step)
-        places = _costs(values, shape, weights, places, effort).argmin(0).astype(np.uint8)
+        costs = _costs(values, shape, weights, places, effort)
+        places = costs.argmin(0).astype(np.uint8)
+        if number + 2 >= effort.rounds:
+            places = _settled(costs, places, effort)
     _, numbers = np.unique(places, return_inverse=True)
     places = numbers.reshape(places.shape).astype(np.uint8)
     weights = _weights(values, shape, places, effort, 1)
     return _with_trust(values, shape, places, weights, effort)
+
+
+def _settled(costs: Array, places: Array, effort: Effort) -> Array:
+    """Places with regard to what telling them costs."""
+    found = np.bincount(places.ravel(), minlength=len(costs)) + 1.0
+    prior = np.rint((np.log2(places.size) - np.log2(found)) * 256) / 256
+    settle_places(costs * float(effort.step), prior, _ALIKE, _SETTLING, places)
+    return places
 
 
 def _first_places(values: Array, shape: Shape, effort: Effort) -> Array:
@@ -97,34 +157,46 @@ def _weights(
         sums = np.zeros((classes + 1, n + 1, n + 1), np.int64)
         work = np.zeros((n + 1, 1 << 2 * effort.log), _wide(shape))
         moments(values, shape.numbers(), plane, np.append(taps, 0), places, effort.log, step, work, sums)
-        weights.append(np.stack([_least_squares(of_class, effort) for of_class in sums]))
+        weights.append(_least_squares(sums, effort.drop))
     return weights
 
 
-def _least_squares(sums: Array, effort: Effort) -> Array:
-    """The weights of a class, int64[n]."""
-    n = len(sums) - 1
-    matrix = sums[:n, :n].astype(np.float64)
-    matrix[np.arange(n), np.arange(n)] += _RIDGE
-    right = sums[:n, n].astype(np.float64)
-    right[0] += _RIDGE
-    exact = np.zeros(n)
-    solve(matrix, right, exact)
-    unit = 1 << effort.drop
-    scaled = np.clip(exact * (1 << _ONE), -_LIMIT, _LIMIT) / unit
+def _least_squares(sums: Array, drop: int) -> Array:
+    """The weights of classes by their sums, int64[classes, n]."""
+    n = sums.shape[1] - 1
+    matrices = sums[:, :n, :n].astype(np.float64)
+    rights = sums[:, :n, n].astype(np.float64)
+    # Weights of classes with few samples are drawn to those of all samples.
+    every, common = np.add.reduce(matrices)[None], np.zeros((1, n))
+    every[:, np.arange(n), np.arange(n)] += 1.0
+    solve_all(every, np.add.reduce(rights)[None], common)
+    matrices[:, np.arange(n), np.arange(n)] += _RIDGE
+    rights += _RIDGE * common
+    exact = np.zeros(rights.shape)
+    solve_all(matrices, rights, exact)
+    scaled = np.clip(exact * (1 << _ONE), -_LIMIT, _LIMIT) / (1 << drop)
     whole = np.rint(scaled)
     for start, stop in tap_groups(n):
         # What rounding did to the sum, the weights that were rounded the most undo.
-        rest = int(np.rint(np.cumsum(scaled[start:stop])[-1] - whole[start:stop].sum()))
-        off = (whole - scaled)[start:stop] * np.sign(rest)
-        whole[start + np.argsort(off, kind="stable")[: abs(rest)]] += np.sign(rest)
-    return whole.astype(np.int64) * unit
+        off = (whole - scaled)[:, start:stop]
+        rest = np.rint(-np.cumsum(off, axis=1)[:, -1:])
+        rank = np.argsort(np.argsort(off * np.sign(rest), axis=1, kind="stable"), axis=1)
+        whole[:, start:stop] += np.where(rank < np.abs(rest), np.sign(rest), 0.0)
+    return whole.astype(np.int64) << drop
 
 
 def _costs(
-    values: Array, shape: Shape, weights: list[Array], places: Array, effort: Effort
+    values: Array,
+    shape: Shape,
+    weights: list[Array],
+    places: Array,
+    effort: Effort,
+    means: Array | None = None,
 ) -> Array:
-    """What blocks cost under classes, in bits: float64[classes, rows, columns]."""
+    """What blocks cost under classes, in bits: float64[classes, rows, columns].
+
+    `means` are the mean errors of classes, float64[planes, classes]; by default those now.
+    """
     classes = len(weights[0]) - 1
     costs = np.zeros((classes, *places.shape))
     line = np.zeros((2, shape.width), _wide(shape))
@@ -137,8 +209,11 @@ def _costs(
         numbers = shape.numbers()
         block_errors(values, numbers, plane, taps, w, log, step, line, errors, counts)
         for c in range(classes):
-            own = places == c
-            mean = (int(errors[c][own].sum()) + 1) / (int(counts[own].sum()) + 1) + 0.4
+            if means is None:
+                own = places == c
+                mean = (int(errors[c][own].sum()) + 1) / (int(counts[own].sum()) + 1) + 0.4
+            else:
+                mean = float(means[plane, c])
             costs[c] += errors[c] * (_NATS / mean)
             costs[c] += counts * (np.rint(np.log2(mean) * 256) / 256)
     return costs
@@ -146,32 +221,27 @@ def _costs(
 
 def _with_trust(
     values: Array, shape: Shape, places: Array, weights: list[Array], effort: Effort
-) -> list[Model]:
+) -> Fitted:
     """Models with weights of errors around; needs the errors of planes before."""
-    errors = blank(shape)
-    levels = level_table()
-    models = []
+    fitted = Fitted([], blank(shape), [])
     for plane in range(shape.planes):
-        count = len(error_taps(shape, plane))
-        no_trust = np.zeros(count, np.int64)
+        no_trust = np.zeros(len(error_taps(shape, plane)), np.int64)
         no_floor = np.zeros(len(weights[plane]), np.int64)
         model = Model(weights[plane], no_trust, no_floor, places, np.array([effort.log]))
-        look(values, errors, shape, plane, model, levels)
-        models.append(_trusting(errors, shape, plane, model))
-    return models
+        fitted.predictions.append(_predict(values, fitted.errors, shape, plane, model))
+        step = 2 * effort.step
+        fitted.models.append(_trusting(fitted.errors, shape, plane, model, step))
+    return fitted
 
 
-def look(
-    values: Array, errors: Array, shape: Shape, plane: int, model: Model, levels: Array
-) -> tuple[Array, Array]:
-    """Contexts and residuals of a plane, see `look_plane`."""
-    size = shape.frames * shape.height, shape.width
-    contexts, residuals = np.empty(size, np.uint16), np.empty(size, np.int32)
-    look_plane(values, errors, shape.numbers(), plane, model, levels, contexts, residuals)
-    return contexts, residuals
+def _predict(values: Array, errors: Array, shape: Shape, plane: int, model: Model) -> Array:
+    """Predictions of a plane, int32[rows, width], and its errors."""
+    predictions = np.empty((shape.frames * shape.height, shape.width), np.int32)
+    predict_plane(values, errors, shape.numbers(), plane, model, predictions)
+    return predictions
 
 
-def _trusting(errors: Array, shape: Shape, plane: int, model: Model) -> Model:
+def _trusting(errors: Array, shape: Shape, plane: int, model: Model, step: int) -> Model:
     """The model with trust and floors: the best linear guess of the size of errors."""
     around = error_taps(shape, plane)
     m, classes = len(around), len(model.floor)
@@ -183,7 +253,7 @@ def _trusting(errors: Array, shape: Shape, plane: int, model: Model) -> Model:
         around,
         model.places,
         int(model.log[0]),
-        2,
+        step,
         sums,
     )
     within = np.zeros((m + 2, m + 2))

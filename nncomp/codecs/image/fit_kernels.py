@@ -9,7 +9,7 @@ import numpy as np
 from nncomp.codecs.image.plates import ABOVE, SIDE, Array
 from nncomp.coding.jit import inline, kernel
 
-__all__ = ["block_errors", "moments", "roughness", "solve", "trust_moments"]
+__all__ = ["block_errors", "moments", "roughness", "settle_places", "solve", "solve_all", "trust_moments"]
 
 _ROUGH = 5  # error taps counted for the weight of a sample
 
@@ -253,3 +253,41 @@ def solve(matrix: Array, right: Array, out: Array) -> None:
         for k in range(i + 1, n):
             total -= low[k, i] * out[k]
         out[i] = total / low[i, i] if low[i, i] > 0 else 0.0
+
+
+@kernel
+def solve_all(matrices: Array, rights: Array, out: Array) -> None:
+    """`solve` for each of float64[systems, n, n] and [systems, n]."""
+    for k in range(len(rights)):
+        solve(matrices[k], rights[k], out[k])
+
+
+@kernel
+def settle_places(costs: Array, prior: Array, alike: float, rounds: int, places: Array) -> None:
+    """Give blocks the classes that cost least together with what telling them costs.
+
+    Args:
+        costs: float64[classes, rows, columns], bits.
+        prior: float64[classes], bits of a class by itself.
+        alike: Bits that a neighbour of the same class saves.
+        rounds: Of going over all blocks.
+        places: uint8[rows, columns], improved.
+    """
+    rows, columns = places.shape
+    for _ in range(rounds):
+        for r in range(rows):
+            for c in range(columns):
+                best, least = 0, np.inf
+                for k in range(len(prior)):
+                    cost = costs[k, r, c] + prior[k]
+                    if r and places[r - 1, c] == k:
+                        cost -= alike
+                    if c and places[r, c - 1] == k:
+                        cost -= alike
+                    if r + 1 < rows and places[r + 1, c] == k:
+                        cost -= alike
+                    if c + 1 < columns and places[r, c + 1] == k:
+                        cost -= alike
+                    if cost < least:
+                        best, least = k, cost
+                places[r, c] = best

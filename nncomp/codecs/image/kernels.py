@@ -40,8 +40,9 @@ __all__ = [
     "decode_plane",
     "decode_table",
     "encode_plane",
+    "judge_plane",
     "level_table",
-    "look_plane",
+    "predict_plane",
 ]
 
 LANES = 4
@@ -217,25 +218,57 @@ def level_table() -> Array:
 
 
 @bare_kernel
-def look_plane(
-    values: Array,
-    errors: Array,
-    g: Array,
-    plane: int,
-    m: Model,
-    levels: Array,
-    contexts: Array,
-    residuals: Array,
+def predict_plane(
+    values: Array, errors: Array, g: Array, plane: int, m: Model, predictions: Array
 ) -> None:
-    """Contexts and residuals of a plane, and its errors.
+    """Predictions of a plane, and its errors.
 
     Args:
         values: Plates of samples, with margins.
         errors: Plates of errors; this plane's are filled in.
         g: `Shape.numbers`.
         plane: Which.
+        m: Its model; trust and floor do not matter.
+        predictions: int32[frames * height, width], in quarters, filled in.
+    """
+    height, width, stride = g[1], g[2], g[3]
+    down = (height - 1 >> m.log[0]) + 1
+    for row in range(g[0] * height):
+        f, y = row // height, row % height
+        line = down * f + (y >> m.log[0])
+        at = plane * g[5] + f * g[4] + (ABOVE + y) * stride + SIDE
+        for x in range(width):
+            q = _predicted(values, at + x, g, plane, m, _class(m, y, line, x))
+            predictions[row, x] = q
+            errors[np.uint64(at + x)] = min(abs(4 * values[np.uint64(at + x)] - q), _ERROR_MAX)
+        if y:
+            _start_row(errors, at, stride)
+        _end_row(errors, at + width)
+    _end_plane(errors, g, plane * g[5])
+
+
+@bare_kernel
+def judge_plane(
+    values: Array,
+    errors: Array,
+    g: Array,
+    plane: int,
+    m: Model,
+    levels: Array,
+    predictions: Array,
+    contexts: Array,
+    residuals: Array,
+) -> None:
+    """Contexts and residuals of a plane.
+
+    Args:
+        values: Plates of samples, with margins.
+        errors: Plates of errors of this plane and those before.
+        g: `Shape.numbers`.
+        plane: Which.
         m: Its model.
         levels: See `level_table`.
+        predictions: int32[frames * height, width], in quarters.
         contexts: uint16[frames * height, width], filled in.
         residuals: int32[frames * height, width], filled in.
     """
@@ -245,17 +278,12 @@ def look_plane(
         f, y = row // height, row % height
         line = down * f + (y >> m.log[0])
         at = plane * g[5] + f * g[4] + (ABOVE + y) * stride + SIDE
-        if y:
-            _start_row(errors, at, stride)
         for x in range(width):
             c = _class(m, y, line, x)
-            q = _predicted(values, at + x, g, plane, m, c)
+            q = np.int64(predictions[row, x])
             contexts[row, x] = _context(errors, at + x, g, plane, m, c, q, levels)
-            value = np.int64(values[at + x])
+            value = np.int64(values[np.uint64(at + x)])
             residuals[row, x] = ((value - ((q + 2) >> 2) + half) & (2 * half - 1)) - half
-            errors[at + x] = min(abs(4 * value - q), _ERROR_MAX)
-        _end_row(errors, at + width)
-    _end_plane(errors, g, plane * g[5])
 
 
 @inline
