@@ -91,9 +91,13 @@ def _check(counts: Array, order: int) -> int:
     codes = entries - 1
     whole = bool((counts.sum(1) == _SIZE).all() and counts.min() >= 0)
     missing = (counts[:, :codes] == 0).any(1)
-    if contexts != context_count(codes, order) or not whole or (missing & (counts[:, -1] == 0)).any():
+    if (
+        contexts != context_count(codes, order)
+        or not whole
+        or (missing & (counts[:, -1] == 0)).any()
+    ):
         raise ValueError(f"counts of {counts.shape} are no tables of order {order}")
-    return codes
+    return int(codes)
 
 
 def encode_grid(grid: Array, counts: Array, order: int) -> bytes:
@@ -113,7 +117,9 @@ def encode_grid(grid: Array, counts: Array, order: int) -> bytes:
     return out[len(out) - size :].tobytes()
 
 
-def decode_grid(data: memoryview | bytes, shape: tuple[int, int], counts: Array, order: int) -> Array:
+def decode_grid(
+    data: memoryview | bytes, shape: tuple[int, int], counts: Array, order: int
+) -> Array:
     """The grid of a stream, uint8 of this shape.
 
     Raises:
@@ -164,7 +170,7 @@ def _encode(codes: Array, contexts: Array, counts: Array, out: Array) -> int:
     entries = np.empty(_SIZE, np.int64)
     plain = _plain_bits(counts.shape[1] - 1)
     built = 0
-    state = 0
+    state: Any = 0
     total = 0
     # Bits come last first: their number is needed to begin, so they are counted, then placed.
     bits, sizes = np.empty(2 * len(codes), np.int64), np.empty(2 * len(codes), np.int64)
@@ -222,15 +228,15 @@ def _decode(data: Array, counts: Array, order: int, codes: int, grid: Array) -> 
     plain = _plain_bits(codes)
     if len(data) < _HEAD:
         return False
-    state = np.int64(data[0]) | np.int64(data[1]) << 8
+    state: Any = np.int64(data[0]) | np.int64(data[1]) << 8
     at, end = 8 * _HEAD, 8 * len(data)
     built = 0
     if state >= _SIZE:
         return False
     for r in range(grid.shape[0]):
         for c in range(grid.shape[1]):
-            left = np.int64(grid[r, c - 1]) if c else codes
-            above = np.int64(grid[r - 1, c]) if r else codes
+            left: Any = np.int64(grid[r, c - 1]) if c else codes
+            above: Any = np.int64(grid[r - 1, c]) if r else codes
             context = 0
             if order == ONE:
                 context = left
@@ -249,10 +255,10 @@ def _decode(data: Array, counts: Array, order: int, codes: int, grid: Array) -> 
                 places[context] = built
                 built += 1
             table = places[context]
-            code = np.int64(whose[table, state])
-            size = np.int64(sizes[table, state])
+            code: Any = np.int64(whose[table, state])
+            size: Any = np.int64(sizes[table, state])
             base = np.int64(bases[table, state])
-            if at + size + plain > end + plain:
+            if at + size > end:
                 return False
             state = base + _take(data, at, size)
             at += size

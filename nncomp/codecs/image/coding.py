@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from nncomp.codecs.image.fit import Effort, Fitted, fit
+from nncomp.codecs.image.fit import Effort, Fitted, Known, fit
 from nncomp.codecs.image.kernels import LEVELS, judge_plane, level_table
+from nncomp.codecs.image.known import known_classes
 from nncomp.codecs.image.laws import PHASES, fitting_laws, tokens
 from nncomp.codecs.image.model import (
     Head,
@@ -17,12 +20,19 @@ from nncomp.codecs.image.model import (
 from nncomp.codecs.image.places import pack_places, unpack_places
 from nncomp.codecs.image.plates import Array, Shape, join_plates, make_plates
 from nncomp.codecs.image.stream import Reader, Writer, plane_coder
+from nncomp.coding.tans import TWO
 from nncomp.coding.varint import Text, pack_varint, unpack_varint
 from nncomp.errors import CorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["decode_picture", "encode_picture"]
 
 _LOG_MAX = 6
+CLASSES_MAX = 64
+_ORDER, _KNOWN, _OWN_LAWS, _KINDS = 3, 4, 8, 16  # of the kind of a picture
+_SMALL = 1 << 16  # samples for which shipped classes are tried
 
 
 def encode_picture(samples: Array, shape: Shape, effort: Effort, order: int) -> bytes:
@@ -35,20 +45,60 @@ def encode_picture(samples: Array, shape: Shape, effort: Effort, order: int) -> 
         order: How many codes around a class its code depends on.
     """
     values = make_plates(samples, shape)
+    known, found = known_classes(shape.planes), list[bytes]()
+    if known is not None and (effort.known or shape.samples <= _SMALL):
+        found += _known_picture(values, shape, effort, order, known)
+    if not effort.known or not found:
+        found.append(_own_picture(values, shape, effort, order))
+    return min(found, key=len)
+
+
+def _own_picture(values: Array, shape: Shape, effort: Effort, order: int) -> bytes:
+    """A picture with classes of its own."""
     fitted = fit(values, shape, effort)
-    models, places = fitted.models, fitted.models[0].places
-    classes = len(models[0].floor) - 1
+    classes = len(fitted.models[0].floor) - 1
     judged = [_judge(values, fitted, shape, plane) for plane in range(shape.planes)]
     laws = [_laws(*planes, shape.depth) for planes in judged]
-    table = table_of(models, effort.drop)
-    writer = Writer(shape.count + table.numbers.size)
-    for (contexts, residuals), (numbers, _) in zip(judged[::-1], laws[::-1], strict=True):
-        writer.push(contexts, residuals, plane_coder(numbers, shape.depth), shape.depth)
+    table = table_of(fitted.models, effort.drop)
+    writer = Writer(shape.samples + table.numbers.size)
+    _push_planes(writer, judged, [numbers for numbers, _ in laws], shape.depth)
     table.push(writer)
-    grid = pack_places(places, classes, order)
-    head = [bytes([int(models[0].log[0]), classes - 1, order]), pack_varint(len(grid)), grid]
-    head += [table.head(), pack_trust(models), *(pack_laws(*law) for law in laws)]
+    head = _head(fitted, classes, order, 0)
+    head += [table.head(), pack_trust(fitted.models), *(pack_laws(*law) for law in laws)]
     return b"".join([*head, writer.finish()])
+
+
+def _known_picture(
+    values: Array, shape: Shape, effort: Effort, order: int, known: Known
+) -> Iterator[bytes]:
+    """A picture with shipped classes: with shipped laws, and with laws of its own."""
+    fitted = fit(values, shape, effort, known)
+    judged = [_judge(values, fitted, shape, plane) for plane in range(shape.planes)]
+    own = [_laws(*planes, shape.depth) for planes in judged]
+    told = b"".join(pack_laws(*law) for law in own)
+    kinds = [(_KNOWN | _OWN_LAWS, [numbers for numbers, _ in own], told)]
+    if shape.samples <= _SMALL:
+        kinds.append((_KNOWN, known.laws, b""))
+    for kind, laws, packed in kinds:
+        writer = Writer(shape.samples)
+        _push_planes(writer, judged, laws, shape.depth)
+        head = _head(fitted, len(known.floor[0]) - 1, order, kind)
+        yield b"".join([*head, packed, writer.finish()])
+
+
+def _head(fitted: Fitted, classes: int, order: int, kind: int) -> list[bytes]:
+    """What a picture begins with: size of blocks, classes, kind, and the grid of classes."""
+    model = fitted.models[0]
+    grid = pack_places(model.places, classes, order)
+    return [bytes([int(model.log[0]), classes - 1, order | kind]), pack_varint(len(grid)), grid]
+
+
+def _push_planes(
+    writer: Writer, judged: list[tuple[Array, Array]], laws: list[Array], depth: int
+) -> None:
+    """Code contexts and residuals of all planes."""
+    for (contexts, residuals), numbers in zip(judged[::-1], laws[::-1], strict=True):
+        writer.push(contexts, residuals, plane_coder(numbers, depth), depth)
 
 
 def _judge(values: Array, fitted: Fitted, shape: Shape, plane: int) -> tuple[Array, Array]:
@@ -85,18 +135,26 @@ def decode_picture(payload: memoryview, shape: Shape) -> Array:
         CorruptError: There is no such picture.
     """
     text = Text(bytes(payload), 0)
-    log, classes, order = text.take(3)
-    classes += 1
-    if log > _LOG_MAX or order > 2:
+    log, classes, kind = text.take(3)
+    classes, order = classes + 1, kind & _ORDER
+    known = known_classes(shape.planes) if kind & _KNOWN else None
+    if log > _LOG_MAX or classes > CLASSES_MAX or order > TWO or kind >= _KINDS:
         raise CorruptError("a picture has classes of a kind that there is not")
+    if kind & _KNOWN and (known is None or classes != len(known.floor[0]) - 1):
+        raise CorruptError("a picture has classes that are not known")
     grid = text.take(unpack_varint(text))
     places = unpack_places(grid, shape.blocks(log), classes, order)
     if places.max() >= classes:
         raise CorruptError("a picture has a class that there is not")
-    told = Head.read(text, shape.planes)
-    laws = [unpack_laws(text) for _ in range(shape.planes)]
+    told = Head.read(text, shape.planes) if known is None else None
+    laws = known.laws if known is not None and not kind & _OWN_LAWS else None
+    if laws is None:
+        laws = [unpack_laws(text) for _ in range(shape.planes)]
     reader = Reader(payload[text.offset :])
-    models = told.models(reader, shape, places, log, classes)
+    if told is not None:
+        models = told.models(reader, shape, places, log, classes)
+    elif known is not None:
+        models = known.models(places, log)
     coders = [plane_coder(numbers, shape.depth) for numbers in laws]
     values = reader.planes(shape, models, coders)
     reader.end()

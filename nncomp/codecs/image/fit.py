@@ -33,6 +33,7 @@ __all__ = ["Effort", "Fitted", "Known", "fit"]
 _ONE = 10  # log2 of a weight of one
 _LIMIT = (1 << 13) - 1  # of weights
 _RIDGE = 64.0
+_LARGE = 1 << 20  # samples from which not all are needed for weights
 _ALIKE = 4.0  # bits
 _SETTLING = 2
 _NATS = 1.4426950408889634  # bits
@@ -48,6 +49,7 @@ class Effort:
         rounds: Of choosing classes and weights.
         step: Only every so many rows are looked at, but for the last weights.
         drop: Bits of weights that are 0.
+        known: Whether shipped classes will do.
     """
 
     classes: int
@@ -55,6 +57,7 @@ class Effort:
     rounds: int
     step: int
     drop: int
+    known: bool = False
 
 
 class Fitted(NamedTuple):
@@ -88,6 +91,11 @@ class Known(NamedTuple):
     laws: list[Array]
     means: Array
 
+    def models(self, places: Array, log: int) -> list[Model]:
+        """Models of all planes, with these classes of places."""
+        planes = zip(self.weights, self.trust, self.floor, strict=True)
+        return [Model(*plane, places, np.array([log])) for plane in planes]
+
 
 def fit(values: Array, shape: Shape, effort: Effort, known: Known | None = None) -> Fitted:
     """The models of all planes.
@@ -103,8 +111,7 @@ def fit(values: Array, shape: Shape, effort: Effort, known: Known | None = None)
         places = np.zeros(shape.blocks(log), np.uint8)
         costs = _costs(values, shape, known.weights, places, effort, known.means)
         places = _settled(costs, costs.argmin(0).astype(np.uint8), effort)
-        planes = zip(known.weights, known.trust, known.floor, strict=True)
-        models = [Model(*plane, places, np.array([log])) for plane in planes]
+        models = known.models(places, log)
         errors, predictions = blank(shape), []
         for plane, model in enumerate(models):
             predictions.append(_predict(values, errors, shape, plane, model))
@@ -118,7 +125,8 @@ def fit(values: Array, shape: Shape, effort: Effort, known: Known | None = None)
             places = _settled(costs, places, effort)
     _, numbers = np.unique(places, return_inverse=True)
     places = numbers.reshape(places.shape).astype(np.uint8)
-    weights = _weights(values, shape, places, effort, 1)
+    last = 1 if shape.samples < _LARGE else (effort.step + 1) // 2
+    weights = _weights(values, shape, places, effort, last)
     return _with_trust(values, shape, places, weights, effort)
 
 
@@ -145,9 +153,7 @@ def _wide(shape: Shape) -> type:
     return np.int32 if shape.depth <= 8 else np.int64
 
 
-def _weights(
-    values: Array, shape: Shape, places: Array, effort: Effort, step: int
-) -> list[Array]:
+def _weights(values: Array, shape: Shape, places: Array, effort: Effort, step: int) -> list[Array]:
     """For each plane weights int64[classes + 1, n]."""
     classes = int(places.max()) + 1
     weights = []
@@ -155,8 +161,10 @@ def _weights(
         taps = sample_taps(shape, plane)
         n = len(taps)
         sums = np.zeros((classes + 1, n + 1, n + 1), np.int64)
-        work = np.zeros((n + 1, 1 << 2 * effort.log), _wide(shape))
-        moments(values, shape.numbers(), plane, np.append(taps, 0), places, effort.log, step, work, sums)
+        work: Array = np.zeros((n + 1, 1 << 2 * effort.log), _wide(shape))
+        moments(
+            values, shape.numbers(), plane, np.append(taps, 0), places, effort.log, step, work, sums
+        )
         weights.append(_least_squares(sums, effort.drop))
     return weights
 
@@ -199,7 +207,7 @@ def _costs(
     """
     classes = len(weights[0]) - 1
     costs = np.zeros((classes, *places.shape))
-    line = np.zeros((2, shape.width), _wide(shape))
+    line: Array = np.zeros((2, shape.width), _wide(shape))
     for plane in range(shape.planes):
         errors = np.zeros(costs.shape, np.int64)
         counts = np.zeros(places.shape, np.int64)

@@ -9,7 +9,15 @@ import numpy as np
 from nncomp.codecs.image.plates import ABOVE, SIDE, Array
 from nncomp.coding.jit import inline, kernel
 
-__all__ = ["block_errors", "moments", "roughness", "settle_places", "solve", "solve_all", "trust_moments"]
+__all__ = [
+    "block_errors",
+    "moments",
+    "roughness",
+    "settle_places",
+    "solve",
+    "solve_all",
+    "trust_moments",
+]
 
 _ROUGH = 5  # error taps counted for the weight of a sample
 

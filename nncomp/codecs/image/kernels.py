@@ -280,7 +280,7 @@ def judge_plane(
         at = plane * g[5] + f * g[4] + (ABOVE + y) * stride + SIDE
         for x in range(width):
             c = _class(m, y, line, x)
-            q = np.int64(predictions[row, x])
+            q: Any = np.int64(predictions[row, x])
             contexts[row, x] = _context(errors, at + x, g, plane, m, c, q, levels)
             value = np.int64(values[np.uint64(at + x)])
             residuals[row, x] = ((value - ((q + 2) >> 2) + half) & (2 * half - 1)) - half
@@ -327,14 +327,12 @@ def encode_plane(
                     free = BITS - plain
                     state, at = _push(state, (r - k.low[token]) << free, 1 << free, words, at)
                 start = k.start[law, token]
-                states[lane], at = _push(
-                    state, start, k.start[law, token + 1] - start, words, at
-                )
+                states[lane], at = _push(state, start, k.start[law, token + 1] - start, words, at)
     return at
 
 
 @inline
-def _pull(state: int, law: int, k: Coder, words: Array, at: int) -> Any:
+def _pull(state: Any, law: int, k: Coder, words: Array, at: int) -> Any:
     """A residual, the state after it, and where the next word is."""
     slot = state & _MASK
     token = np.uint64(k.coarse[law, np.uint64(slot >> _FINE)])

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from decimal import Decimal, localcontext
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nncomp.codecs.image.plates import Array
+if TYPE_CHECKING:
+    from nncomp.codecs.image.plates import Array
 
 __all__ = [
     "BITS",
@@ -32,8 +33,8 @@ __all__ = [
     "Tokens",
     "all_laws",
     "costs",
-    "frequencies",
     "fitting_laws",
+    "frequencies",
     "tokens",
 ]
 
@@ -100,7 +101,7 @@ def _normal() -> Array:
     """The same of the normal law with a standard deviation of one, by Simpson's rule."""
     with localcontext() as context:
         context.prec = 30
-        density = [(-(Decimal(i) / (2 * _STEP)) ** 2 / 2).exp() for i in range(2 * _REACH + 1)]
+        density = [(-((Decimal(i) / (2 * _STEP)) ** 2) / 2).exp() for i in range(2 * _REACH + 1)]
         root = (2 * Decimal("3.14159265358979323846264338328")).sqrt()
         total, upper = Decimal(0), [_ONE // 2]
         for i in range(0, 2 * _REACH, 2):
@@ -130,7 +131,8 @@ def _below(distribution: Array, x: Array, width: Array) -> Array:
     at = np.clip(at + (_REACH << 8), 0, (2 * _REACH << 8) - 1)
     place, part = at >> 8, at & 255
     low = distribution[place]
-    return low + ((distribution[place + 1] - low) * part >> 8)
+    result: Array = low + ((distribution[place + 1] - low) * part >> 8)
+    return result
 
 
 # Of each shape: distributions, their shares in eighths, and by how many halves they are wider.

@@ -70,7 +70,7 @@ class Layout(NamedTuple):
             1 <= shape.planes <= PLANES_MAX
             and 1 <= shape.depth <= DEPTH_MAX
             and min(shape.frames, shape.height, shape.width) >= 1
-            and shape.planes * shape.plate <= 2 * shape.count + _LITTLE_ROOM
+            and shape.planes * shape.plate <= 2 * shape.samples + _LITTLE_ROOM
             and _row_bytes(shape, self.planar) <= self.row
             and sorted(self.order) == list(range(shape.planes))
         )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nncomp.codecs.image.kernels import LEVELS, Model
 from nncomp.codecs.image.laws import SCALES, SHAPES, fitting_laws, tokens
-from nncomp.codecs.image.plates import Array, Shape
 from nncomp.codecs.image.stream import Reader, Writer, table_coder
 from nncomp.codecs.image.taps import tap_count
-from nncomp.coding.varint import Text
 from nncomp.errors import CorruptError
+
+if TYPE_CHECKING:
+    from nncomp.codecs.image.plates import Array, Shape
+    from nncomp.coding.varint import Text
 
 __all__ = ["Head", "Table", "pack_laws", "pack_trust", "table_of", "unpack_laws"]
 

@@ -14,20 +14,22 @@ and the palette is at that byte of the recipe, its length in the four bytes befo
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import zstandard
 
 from nncomp.codecs.frames import pack_frame, unpack_frame
 from nncomp.codecs.image.coding import decode_picture, encode_picture
-from nncomp.codecs.image.fit import Effort
 from nncomp.codecs.image.formats.png import layout_of, ranks
 from nncomp.codecs.image.layout import Layout
-from nncomp.codecs.image.plates import Array
 from nncomp.coding.png.parts import Parts, put_together
 from nncomp.coding.varint import Text, pack_varint, unpack_varint
 from nncomp.errors import CorruptError
+
+if TYPE_CHECKING:
+    from nncomp.codecs.image.fit import Effort
+    from nncomp.codecs.image.plates import Array
 
 __all__ = ["Settings", "decode_payload", "encode_bytes", "encode_pictures", "encode_png"]
 
@@ -165,8 +167,7 @@ def _frame(data: bytes | Array, level: int) -> bytes:
         write_checksum=False,
         write_dict_id=False,
     )
-    view = memoryview(data).cast("B") if len(data) else b""
-    return pack_frame(zstandard.ZstdCompressor(compression_params=params), view)
+    return pack_frame(zstandard.ZstdCompressor(compression_params=params), bytes(data))
 
 
 def _piece(data: bytes) -> bytes:

@@ -9,9 +9,10 @@ weighs 16 (32 - a) p, and a s more, in sixteenths, for each code of the state th
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from nncomp.codecs.image.plates import Array
 from nncomp.coding.tans import (
     NONE,
     TWO,
@@ -22,6 +23,9 @@ from nncomp.coding.tans import (
     normalised,
 )
 from nncomp.errors import CorruptError
+
+if TYPE_CHECKING:
+    from nncomp.codecs.image.plates import Array
 
 __all__ = ["pack_places", "unpack_places"]
 
@@ -56,14 +60,14 @@ def pack_places(places: Array, classes: int, order: int) -> bytes:
     found = np.bincount(places.ravel(), minlength=classes)
     weights = np.maximum((found * 255 + int(found.max()) // 2) // int(found.max()), 1)
     contexts = grid_contexts(places, classes, order)
-    best = None
-    for share in _TRIED if order != NONE else (0,):
-        counts = _counts(weights, share, order)
+    tables = []
+    for tried in _TRIED if order != NONE else (0,):
+        counts = _counts(weights, tried, order)
         bits = np.rint((10 - np.log2(counts[contexts, places])) * 1024).astype(np.int64).sum()
-        if best is None or bits < best[0]:
-            best = bits, share, counts
-    stream = encode_grid(places, best[2], order)
-    return bytes([best[1]]) + weights.astype(np.uint8).tobytes() + stream
+        tables.append((int(bits), tried, counts))
+    _, share, counts = min(tables, key=lambda entry: entry[0])
+    stream = encode_grid(places, counts, order)
+    return bytes([share]) + weights.astype(np.uint8).tobytes() + stream
 
 
 def unpack_places(data: bytes, shape: tuple[int, int], classes: int, order: int) -> Array:

@@ -56,7 +56,7 @@ class Shape(NamedTuple):
     depth: int
 
     @property
-    def count(self) -> int:
+    def samples(self) -> int:
         """Samples in all."""
         return self.planes * self.frames * self.height * self.width
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nncomp.codecs.base import Block, rechunk
 from nncomp.codecs.image.fit import Effort
@@ -92,11 +92,12 @@ class Encoder:
         self._pixels_only = params["pixels"] == "only"
         rounds = int(params["rounds"])
         effort = Effort(
-            classes=int(params["classes"]),
+            classes=max(1, int(params["classes"])),
             log=int(params["patch"]).bit_length() - 1,
             rounds=rounds,
             step=int(params["step"]),
-            drop=1 if rounds <= _MANY else 0,
+            drop=1 if rounds < _MANY else 0,
+            known=params["classes"] == 0,
         )
         level = _SLOW if rounds >= _MANY else 3
         self._settings = Settings(effort, _ORDERS[str(params["prior"])], level, self._block)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from nncomp.codecs.image.plates import Array, Shape
+if TYPE_CHECKING:
+    from nncomp.codecs.image.plates import Array, Shape
 
 __all__ = ["error_taps", "sample_taps", "tap_count", "tap_groups"]
 

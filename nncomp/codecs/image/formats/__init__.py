@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from nncomp.codecs.image.layout import Layout
+if TYPE_CHECKING:
+    from nncomp.codecs.image.layout import Layout
 
 __all__ = ["Found"]
 
