@@ -243,7 +243,8 @@ def _write_member(
         profile=codec.profile,
         memory=codec.memory(params),
         params=pack_params(codec, params),
-        content_size=content_size,
+        # A codec that writes files anew gives content of another size than it was given.
+        content_size=None if params.get("pixels") == "only" else content_size,
     )
     writer = MemberWriter(sink, header)
     for block in codec.encode(chunks, params, context):

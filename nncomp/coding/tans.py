@@ -229,7 +229,8 @@ def _decode(data: Array, counts: Array, order: int, codes: int, grid: Array) -> 
     if len(data) < _HEAD:
         return False
     state: Any = np.int64(data[0]) | np.int64(data[1]) << 8
-    at, end = 8 * _HEAD, 8 * len(data)
+    at: Any = 8 * _HEAD
+    end = 8 * len(data)
     built = 0
     if state >= _SIZE:
         return False
@@ -256,12 +257,11 @@ def _decode(data: Array, counts: Array, order: int, codes: int, grid: Array) -> 
                 built += 1
             table = places[context]
             code: Any = np.int64(whose[table, state])
-            size: Any = np.int64(sizes[table, state])
-            base = np.int64(bases[table, state])
-            if at + size > end:
+            bits = np.int64(sizes[table, state])
+            if at + bits > end:
                 return False
-            state = base + _take(data, at, size)
-            at += size
+            state = np.int64(bases[table, state]) + _take(data, at, bits)
+            at += bits
             if code == codes:
                 if at + plain > end:
                     return False
@@ -272,11 +272,11 @@ def _decode(data: Array, counts: Array, order: int, codes: int, grid: Array) -> 
             grid[r, c] = code
     if state or end - at >= 8:
         return False
-    return end == at or _take(data, at, end - at) == 0
+    return bool(end == at or _take(data, at, end - at) == 0)
 
 
 @inline
-def _take(data: Array, at: int, size: int) -> Any:
+def _take(data: Array, at: int, size: Any) -> Any:
     """Bits of the stream."""
     value = np.int64(0)
     for k in range(at, at + size):

@@ -53,12 +53,23 @@ MIX = {
     "picture, mix": ("mix", PIXELS),
     "three records, mix": ("mix:contexts=1,table=256K,block=64K", (TEXT + BINARY) * 90),
 }
+IMAGE = b"P6 40 40 255\n" + PIXELS
+DEEP = b"P5 30 40 65535\n" + b"".join(
+    struct.pack(">H", 700 * (i % 30) + 300 * (i // 30) + i * i * 37 % 501) for i in range(1200)
+)
+FSAR = {
+    "picture, fsar": ("fsar", IMAGE),
+    "picture, fsar with classes of its own": ("fsar:classes=5,rounds=8,step=1", IMAGE * 12),
+    "picture of 16 bits, fsar": ("fsar:classes=3,patch=16,prior=o1s", DEEP),
+    "frames, fsar": ("fsar:shape=9x8x3,prior=o0,step=1,block=64K", PIXELS * 30),
+}
 CASES = {
     **{f"text, {name}": (f"{method},{ALONE}", TEXT) for name, method in METHODS.items()},
     "binary": (f"{METHODS['sep, mixed by lane']},{ALONE}", BINARY),
     "few bytes": (f"{METHODS['sep']},{ALONE}", b"x" * 20),
     "wide": (f"{WIDE},{ALONE}", TEXT + BINARY),
     **MIX,
+    **FSAR,
 }
 # Networks on top of a memory, of contents that they make smaller than the memory alone does.
 WITH_MEMORY = {
@@ -74,7 +85,9 @@ TINY = {
         "embedding=2,ffn=4,std=0.3,optimiser=adam,lr=0.3,final=1.0,decay=1K,block=64K,lanes=2,"
         f"segment=2,{ALONE}",
         b"ab" * 60,
-    )
+    ),
+    "tiny picture": ("fsar:classes=2", b"P6 12 10 255\n" + PIXELS[:360]),
+    "tiny deep picture": ("fsar:classes=2,step=1", b"P5 10 9 65535\n" + DEEP[16:196]),
 }
 SOME = {
     name: CASES[name] for name in ("text, sep", "binary", "few bytes", "binary, sep and memory")
@@ -116,7 +129,7 @@ SETTINGS = {
     "onednn avx2": Setting({"ONEDNN_MAX_CPU_ISA": "AVX2"}),
     "onednn avx512": Setting({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}),
     "numba generic": Setting(GENERIC),
-    "numba unoptimised": Setting(UNOPTIMISED, cases=MIX),
+    "numba unoptimised": Setting(UNOPTIMISED, cases={**MIX, **FSAR}),
     "all at their lowest, denormals flushed": Setting({**LOWEST, **GENERIC}, flush=True),
     "no compiler": Setting({"NUMBA_DISABLE_JIT": "1"}, cases=TINY),
     "denormals flushed": Setting(flush=True),

@@ -153,6 +153,38 @@ def picture() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
+def pixels(planes: int, frames: int, height: int, width: int) -> bytes:
+    """Slopes with some noise, as bytes of frames of rows of pixels."""
+    count = planes * frames * height * width
+    digests = (hashlib.sha256(number.to_bytes(4, "big")).digest() for number in range(count))
+    noise = b"".join(digests)[:count]
+    slopes = (
+        (x + 2 * y + 40 * c + f) & 127
+        for f in range(frames)
+        for y in range(height)
+        for x in range(width)
+        for c in range(planes)
+    )
+    return bytes(a + (b & 3) + (b >> 7) for a, b in zip(slopes, noise, strict=True))
+
+
+def pictures() -> Iterator[tuple[str, str, bytes]]:
+    """Names, parameters and contents for `fsar`."""
+    colours = b"P6 160 120 255\n" + pixels(3, 1, 120, 160)
+    yield "", "", colours
+    yield "-small", "prior=o1s", b"P6 17 31 255\n" + pixels(3, 1, 31, 17)
+    yield "-everything", "classes=9,rounds=6,step=1", colours
+    deep = b"".join(struct.pack(">H", 300 * byte) for byte in pixels(1, 1, 50, 60))
+    yield "-deep", "classes=3,prior=o0", b"P5 60 50 65535\n" + deep
+    yield (
+        "-opacity",
+        "",
+        b"P7\nWIDTH 40\nHEIGHT 30\nDEPTH 4\nMAXVAL 255\nENDHDR\n" + pixels(4, 1, 30, 40),
+    )
+    yield "-png", "", picture()
+    yield "-frames", "shape=40x28x28,block=64K", pixels(1, 140, 28, 28)
+
+
 def floats() -> bytes:
     """float32 numbers of integer arithmetic alone: the same wherever this runs."""
     digests = b"".join(hashlib.sha256(bytes([k, 1])).digest() for k in range(64))
@@ -350,6 +382,12 @@ def good() -> Iterator[tuple[str, bytes]]:
     yield "good-sep-network-v2", nncomp.compress(TEXT[:3000], network)
     plain = f"sep:memory=off,seb=off,mask=on,optimiser=adam,lanes=64,segment=8,{small}"
     yield "good-sep-streamed-v2", streamed(mixed, plain)
+    for name, method, content in pictures():
+        yield (
+            f"good-fsar{name}-v1",
+            nncomp.compress(content, f"fsar:{method}" if method else "fsar"),
+        )
+    yield "good-fsar-streamed-v1", streamed(mixed, "fsar:block=64K")
     for name, method, content, base in tensors():
         yield f"good-zipnn-{name}-v1", nncomp.compress(content, f"zipnn:{method}", base=base)
     yield "good-zipnn-streamed-v1", streamed(mixed, "zipnn:block=64K")

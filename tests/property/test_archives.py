@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 import nncomp
 from nncomp.errors import FormatError, NncompError, TruncatedError
 
-METHODS = ["store", "zstd", "lz4", "snappy", "zipnn", "emb", "mix"]
+METHODS = ["store", "zstd", "lz4", "snappy", "zipnn", "emb", "mix", "fsar"]
 SMALL = {
     "store": b"stored as it is",
     **dict.fromkeys(["zstd", "lz4", "snappy"], b"again and again " * 6),
     **dict.fromkeys(["zipnn", "emb", "mix"], b"again and again " * 9),
+    "fsar": b"P6 12 12 255\n" + bytes(10 * (i // 36) + i % 36 * 3 + i * i % 5 for i in range(432)),
 }
 RECORDS = b"".join(struct.pack("<IhB", 1000 * i, i * i % 301 - 150, 255) for i in range(150))
 SOUND = b"".join(struct.pack("<h", i * i * 37 % 401 - 200) for i in range(600))

@@ -59,7 +59,7 @@ def _own_picture(values: Array, shape: Shape, effort: Effort, order: int) -> byt
     classes = len(fitted.models[0].floor) - 1
     judged = [_judge(values, fitted, shape, plane) for plane in range(shape.planes)]
     laws = [_laws(*planes, shape.depth) for planes in judged]
-    table = table_of(fitted.models, effort.drop)
+    table = table_of(fitted.models, effort.drop, shape.depth)
     writer = Writer(shape.samples + table.numbers.size)
     _push_planes(writer, judged, [numbers for numbers, _ in laws], shape.depth)
     table.push(writer)

@@ -25,6 +25,7 @@ from nncomp.codecs.image.fit_kernels import (
     trust_moments,
 )
 from nncomp.codecs.image.kernels import Model, predict_plane
+from nncomp.codecs.image.model import floor_drop
 from nncomp.codecs.image.plates import Array, Shape, blank
 from nncomp.codecs.image.taps import error_taps, sample_taps, tap_groups
 
@@ -33,6 +34,7 @@ __all__ = ["Effort", "Fitted", "Known", "fit"]
 _ONE = 10  # log2 of a weight of one
 _LIMIT = (1 << 13) - 1  # of weights
 _RIDGE = 64.0
+_FLOOR_MAX = (1 << 14) - 1  # without the bits that are 0
 _LARGE = 1 << 20  # samples from which not all are needed for weights
 _ALIKE = 4.0  # bits
 _SETTLING = 2
@@ -281,5 +283,6 @@ def _trusting(errors: Array, shape: Shape, plane: int, model: Model, step: int) 
             for i in range(m):
                 known += of_class[m, i] * float(trust[i])
             floor[c] = round((of_class[m, m + 1] * (1 << _ONE) - known) / total)
-    floor = np.clip(floor, -(1 << 24), 1 << 24) >> 7 << 7
+    drop = floor_drop(shape.depth)
+    floor = np.clip(floor >> drop, -_FLOOR_MAX, _FLOOR_MAX) << drop
     return model._replace(trust=trust, floor=floor)

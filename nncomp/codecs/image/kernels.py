@@ -240,7 +240,9 @@ def predict_plane(
         for x in range(width):
             q = _predicted(values, at + x, g, plane, m, _class(m, y, line, x))
             predictions[row, x] = q
-            errors[np.uint64(at + x)] = min(abs(4 * values[np.uint64(at + x)] - q), _ERROR_MAX)
+            errors[np.uint64(at + x)] = min(
+                abs(4 * np.int64(values[np.uint64(at + x)]) - q), _ERROR_MAX
+            )
         if y:
             _start_row(errors, at, stride)
         _end_row(errors, at + width)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nncomp.codecs.image.plates import DEPTH_MAX, PLANES_MAX, Array, Shape
+from nncomp.codecs.image.plates import DEPTHS, PLANES_MAX, Array, Shape
 from nncomp.coding.varint import Text, pack_varint, unpack_varint
 from nncomp.errors import CorruptError
 
@@ -68,7 +68,7 @@ class Layout(NamedTuple):
         shape = self.shape
         return (
             1 <= shape.planes <= PLANES_MAX
-            and 1 <= shape.depth <= DEPTH_MAX
+            and shape.depth in DEPTHS
             and min(shape.frames, shape.height, shape.width) >= 1
             and shape.planes * shape.plate <= 2 * shape.samples + _LITTLE_ROOM
             and _row_bytes(shape, self.planar) <= self.row
@@ -104,8 +104,6 @@ class Layout(NamedTuple):
             flat = np.ascontiguousarray(rows).view(kind).astype(np.uint16)
         else:
             flat = rows
-        if shape.depth not in (1, 2, 4, 8, 16) and flat.max() >> shape.depth:
-            return None
         return np.ascontiguousarray(self._to_planes(flat))
 
     def _to_planes(self, flat: Array) -> Array:
@@ -157,7 +155,7 @@ class Layout(NamedTuple):
         order = tuple(text.take(min(planes, PLANES_MAX)))
         frames, height, width, padding = (unpack_varint(text) for _ in range(4))
         large = max(frames, height, width, padding, planes * frames * height * width) > most
-        if large or flags > 7 or planes > PLANES_MAX or not 1 <= depth <= DEPTH_MAX:
+        if large or flags > 7 or planes > PLANES_MAX or depth not in DEPTHS:
             raise CorruptError("pictures are larger than what they are in", offset=text.offset)
         shape = Shape(planes, frames, height, width, depth)
         planar = bool(flags & _PLANAR)

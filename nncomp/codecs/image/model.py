@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from nncomp.codecs.image.plates import Array, Shape
     from nncomp.coding.varint import Text
 
-__all__ = ["Head", "Table", "pack_laws", "pack_trust", "table_of", "unpack_laws"]
+__all__ = ["Head", "Table", "floor_drop", "pack_laws", "pack_trust", "table_of", "unpack_laws"]
 
 _DROP_MAX = 6
 _DEPTH = 16  # of the numbers of tables
-_FLOOR = 7  # bits of floors that are 0
 
 
 class Table(NamedTuple):
@@ -56,11 +55,16 @@ class Table(NamedTuple):
         )
 
 
-def table_of(models: list[Model], drop: int) -> Table:
+def floor_drop(depth: int) -> int:
+    """Bits of floors that are 0."""
+    return max(7, depth - 1)
+
+
+def table_of(models: list[Model], drop: int, depth: int) -> Table:
     """The table of these models."""
     rows = []
     for model in models:
-        rows += [model.weights.T >> drop, model.floor[None] >> _FLOOR]
+        rows += [model.weights.T >> drop, model.floor[None] >> floor_drop(depth)]
     numbers = np.concatenate(rows)
     middle = np.sort(numbers, axis=1)[:, numbers.shape[1] // 2]
     rest = numbers - middle[:, None]
@@ -102,7 +106,7 @@ class Head(NamedTuple):
         for plane, trust in enumerate(self.trust):
             n = tap_count(plane)[0]
             weights = np.ascontiguousarray(numbers[at : at + n].T) << self.drop
-            floor = numbers[at + n] << _FLOOR
+            floor = numbers[at + n] << floor_drop(shape.depth)
             models.append(Model(weights, trust, floor, places, np.array([log])))
             at += n + 1
         return models

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "ABOVE",
-    "DEPTH_MAX",
+    "DEPTHS",
     "PLANES_MAX",
     "SIDE",
     "Array",
@@ -36,7 +36,7 @@ ABOVE = 3
 """Rows of margin above a frame."""
 _BELOW = 1
 PLANES_MAX = 4
-DEPTH_MAX = 16
+DEPTHS = (1, 2, 4, 8, 16)
 
 
 class Shape(NamedTuple):
@@ -46,7 +46,7 @@ class Shape(NamedTuple):
         planes: Of colour, and of opacity.
         frames: Pictures.
         height, width: Of each, at least 1.
-        depth: Bits of a sample, 1 to 16.
+        depth: Bits of a sample: 1, 2, 4, 8 or 16.
     """
 
     planes: int

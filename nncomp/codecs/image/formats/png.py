@@ -8,20 +8,21 @@ import numpy as np
 
 from nncomp.codecs.image.layout import Layout
 from nncomp.codecs.image.plates import Array, Shape
-from nncomp.coding.png.chunks import DATA, SIGNATURE, Header, pack_chunk, read_chunks
+from nncomp.coding.png.chunks import DATA, SIGNATURE, Chunk, Header, pack_chunk, read_chunks
 from nncomp.coding.png.filters import FILTERS, filter_lines, least_types, unfilter_lines
 from nncomp.coding.png.parts import Parts, take_apart
 
-__all__ = ["SIGNATURE", "layout_of", "ranks", "take_apart", "written_anew"]
+__all__ = ["SIGNATURE", "layout_of", "pixels", "ranks", "take_apart", "written_anew"]
 
 _LEVEL = 6  # of zlib: what libpng takes
 
 
 def layout_of(parts: Parts) -> Layout | None:
     """How pixels lie in the content of a PNG file; None if it is lines."""
-    header = parts.header
-    if header is None:
-        return None
+    return None if parts.header is None else _layout(parts.header)
+
+
+def _layout(header: Header) -> Layout | None:
     shape = Shape(header.channels, 1, header.height, header.width, header.depth)
     layout = Layout.plain(shape, big=True)
     return layout if layout.fits else None
@@ -45,6 +46,47 @@ def ranks(palette: Array) -> tuple[Array, Array]:
     return rank, places
 
 
+def pixels(data: memoryview, most: int) -> tuple[Array, Layout] | None:
+    """The bytes of pixels in a PNG file, and how they lie; palettes are not looked up.
+
+    Args:
+        data: The file.
+        most: Bytes that its lines may have.
+
+    Returns:
+        None if it is no PNG file, one that is damaged, or one whose rows are interlaced.
+    """
+    chunks, _ = read_chunks(data)
+    lines = _lines(data, chunks, most)
+    header = Header.read(chunks[0].content) if lines is not None else None
+    if lines is None or header is None:
+        return None
+    content = _unfiltered(lines, header)
+    layout = None if content is None else _layout(header)
+    return None if content is None or layout is None else (content.ravel(), layout)
+
+
+def _lines(data: memoryview, chunks: list[Chunk], most: int) -> Array | None:
+    """What the stream of a file decodes to."""
+    if data[: len(SIGNATURE)] != SIGNATURE or DATA not in [chunk.type for chunk in chunks]:
+        return None
+    decoder = zlib.decompressobj()
+    try:
+        stream = b"".join(chunk.content for chunk in chunks if chunk.type == DATA)
+        lines = np.frombuffer(decoder.decompress(stream, most + 1), np.uint8)
+    except zlib.error:
+        return None
+    return lines if len(lines) <= most and decoder.eof else None
+
+
+def _unfiltered(lines: Array, header: Header) -> Array | None:
+    """Rows of pixels, uint8[height, bytes]; None if lines are not plain."""
+    if not header.plain or len(lines) != header.height * (header.row + 1):
+        return None
+    table = lines.reshape(header.height, -1)
+    return unfilter_lines(table, header.step) if table[:, 0].max() < FILTERS else None
+
+
 def written_anew(data: memoryview, most: int) -> bytes | None:
     """A PNG file with the same pixels and other chunks, deflated by zlib.
 
@@ -56,23 +98,14 @@ def written_anew(data: memoryview, most: int) -> bytes | None:
         None if it is no PNG file, or one that is damaged.
     """
     chunks, end = read_chunks(data)
-    kinds = [chunk.type for chunk in chunks]
-    if data[: len(SIGNATURE)] != SIGNATURE or DATA not in kinds or end != len(data):
+    lines = _lines(data, chunks, most)
+    if lines is None or end != len(data):
         return None
     header = Header.read(chunks[0].content)
-    decoder = zlib.decompressobj()
-    try:
-        stream = b"".join(chunk.content for chunk in chunks if chunk.type == DATA)
-        lines = np.frombuffer(decoder.decompress(stream, most + 1), np.uint8)
-    except zlib.error:
-        return None
-    if len(lines) > most or not decoder.eof:
-        return None
-    if header is not None and header.plain and len(lines) == header.height * (header.row + 1):
-        table = lines.reshape(header.height, -1)
-        if table[:, 0].max() < FILTERS:
-            pixels = unfilter_lines(table, header.step)
-            lines = filter_lines(pixels, least_types(pixels, header.step), header.step).ravel()
+    rows = None if header is None else _unfiltered(lines, header)
+    if header is not None and rows is not None:
+        lines = filter_lines(rows, least_types(rows, header.step), header.step).ravel()
+    kinds = [chunk.type for chunk in chunks]
     first = kinds.index(DATA)
     pieces = [SIGNATURE, *(pack_chunk(*chunk) for chunk in chunks[:first])]
     pieces.append(pack_chunk(DATA, zlib.compress(lines.tobytes(), _LEVEL)))
