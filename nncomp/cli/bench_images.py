@@ -10,7 +10,7 @@ from nncomp.errors import UsageError
 
 __all__ = ["images"]
 
-_METHODS = ("fsar -1", "fsar", "fsar -9", "zstd -19")
+_METHODS = ("fsar -1", "fsar", "fsar -9", "zstd:level=19")
 
 
 @click.command()

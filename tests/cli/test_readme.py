@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ import pytest
 
 from nncomp.api.choice import LADDER
 from nncomp.codecs.registry import AUTO, CODECS, by_name
+from nncomp.coding.png.chunks import SIGNATURE, pack_chunk
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Invoke
@@ -80,6 +83,27 @@ def test_commands_that_explain(invoke: Invoke) -> None:
         run = invoke(*command.split())
         assert (run.exit_code, run.stderr) == (0, "")
     assert Path("notes.svg").stat().st_size > 1000
+
+
+# --- pictures
+
+
+def test_commands_for_pictures(invoke: Invoke) -> None:
+    text = README[README.index("### Pictures") : README.index("### Tensors")]
+    commands = re.findall(r"^    nncomp (.*?)(?: +#.*)?$", text, re.MULTILINE)
+    assert len(commands) == 3
+    lines = b"".join(b"\0" + bytes((x * y) % 200 for x in range(120)) for y in range(40))
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 40, 40, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(lines, 9)),
+        (b"IEND", b""),
+    )
+    Path("photo.png").write_bytes(SIGNATURE + b"".join(pack_chunk(*chunk) for chunk in chunks))
+    Path("batch.u8").write_bytes(bytes(x % 7 + x // 32 % 32 for x in range(3 * 3072)))
+    for command in commands:
+        assert invoke(*command.split()).exit_code == 0
+    assert Path("copy.png").read_bytes() == Path("photo.png").read_bytes()
+    assert Path("batch.u8.nnc").stat().st_size < 3000
 
 
 # --- tensors
