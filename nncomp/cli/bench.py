@@ -183,7 +183,10 @@ def _gate_options(command: Command) -> Command:
 class Bench(click.Command):
     """The command, unless its first word is the name of one for a kind of data."""
 
-    KINDS: ClassVar = {"emb": "nncomp.cli.bench_emb:emb"}
+    KINDS: ClassVar = {
+        "emb": "nncomp.cli.bench_emb:emb",
+        "images": "nncomp.cli.bench_images:images",
+    }
     """Where those are, "module:attribute"; loaded when they are asked for."""
 
     def make_context(
@@ -228,7 +231,8 @@ def bench(
     Each has a process of its own, they take turns, and what they decode is compared with the
     original. Without files, small made-up ones give a first look.
 
-    `nncomp bench emb DUMP...` measures embedding tables. (A file of that name is ./emb.)
+    `nncomp bench emb DUMP...` measures embedding tables, `nncomp bench images FILE...` pictures.
+    (Files of these names are ./emb and ./images.)
     """
     from nncomp.bench import records
 
