@@ -162,9 +162,10 @@ class _Clock:
         self._left -= size
 
     def allowance(self, waiting: int) -> float | None:
-        """Seconds for the next contestant's first turn; None: no bound.
+        """Seconds for the next contestant's turn; None: no bound.
 
-        Half of what is left, since most need little; of `waiting`, the last one has all.
+        Half of what is left, since most need little; of `waiting`, the last one has all, and
+        so has each that had a turn before.
         """
         if self._plan.seconds is None:
             return None
@@ -195,7 +196,7 @@ def _file(
                 if number and not (entry.alive and clock.again(entry.seconds)):
                     continue
                 tell(f"{subject.name}: {entry.contestant.name}, run {number + 1}")
-                entry.turn(clock.allowance(len(order) - place) if not number else None)
+                entry.turn(clock.allowance(1 if number else len(order) - place))
         return [entry.row() for entry in entries]
 
 
@@ -239,9 +240,13 @@ class _Entry:
         try:
             yield
         except NncompError as error:
-            self._error, self.alive = str(error), False
-            self._stopped = isinstance(error, StoppedError)
+            self.alive = False
             self.close()
+            done = len(self._runs["decompress"])
+            if done and isinstance(error, StoppedError):  # what it did before stands
+                del self._runs["compress"][done:]
+                return
+            self._error, self._stopped = str(error), isinstance(error, StoppedError)
 
     def _note(self, way: str, answer: dict[str, Any]) -> None:
         if self._size not in (None, answer["size"]):

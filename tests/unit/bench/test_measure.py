@@ -10,7 +10,7 @@ import pytest
 import nncomp
 from nncomp.bench import contestants, synthetic
 from nncomp.bench.libraries import Functions
-from nncomp.bench.measure import Plan, measure
+from nncomp.bench.measure import Plan, _Entry, measure
 from nncomp.bench.programs import PROGRAMS
 from nncomp.bench.records import Record, totals
 from nncomp.bench.subjects import Subject
@@ -222,6 +222,19 @@ def test_a_peer_that_hangs_is_stopped(text: Subject, program: Callable[[str, str
     assert hanging.error is not None
     assert "time was up" in hanging.error
     assert coded.verified
+
+
+def test_what_was_done_before_a_stop_stands(text: Subject) -> None:
+    with _Entry(*contestants.methods(["store"]), text, ONE) as entry:
+        entry.turn(None)
+        entry.turn(0.0)
+        row = entry.row()
+    assert not entry.alive
+    assert row.verified
+    assert row.error is None
+    for runs in (row.compress, row.decompress):
+        assert runs is not None
+        assert len(runs.wall) == 1
 
 
 def test_every_decode_is_compared(text: Subject) -> None:
