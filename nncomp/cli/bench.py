@@ -59,9 +59,16 @@ def _choice_options(command: Command) -> Command:
             help="zstd, xz, ..., programs with options if need be: 'zstd -19'. Again for more; "
             "'none' for none. Default: all that are found.",
         ),
-        click.option("--corpus", metavar="NAME", help="Files by the name of their set."),
         click.option(
-            *("--corpus-dir", "folder"), metavar="DIR", help="Where sets are kept.  [~/.cache]"
+            "--corpus",
+            metavar="NAME",
+            help="Files by the name of their set, such as calgary, or by the path of a manifest, "
+            "*.json.",
+        ),
+        click.option(
+            *("--corpus-dir", "folder"),
+            metavar="DIR",
+            help="Where sets are kept.  [~/.cache/nncomp/corpora]",
         ),
         click.option(
             "--dtype", default="", metavar="TYPE", help="Of all elements: f32, bf16, i16, ..."
