@@ -53,15 +53,20 @@ MIX = {
     "picture, mix": ("mix", PIXELS),
     "three records, mix": ("mix:contexts=1,table=256K,block=64K", (TEXT + BINARY) * 90),
 }
-IMAGE = b"P6 40 40 255\n" + PIXELS
-DEEP = b"P5 30 40 65535\n" + b"".join(
-    struct.pack(">H", 700 * (i % 30) + 300 * (i // 30) + i * i * 37 % 501) for i in range(1200)
-)
+NOISE = b"".join(hashlib.sha256(bytes([number])).digest() for number in range(250))
+SLOPES = [x % 64 + 2 * (x // 64) + (noise & 7) for x, noise in enumerate(NOISE)]
+COLOURS = bytes((SLOPES[i // 3 % 2600] + 30 * (i % 3) + (NOISE[i] & 1)) % 256 for i in range(7680))
+IMAGE = b"P6 64 40 255\n" + COLOURS
+DEEPER = (150 * x + noise for x, noise in zip(SLOPES[:2560], NOISE[2560:], strict=False))
+DEEP = b"P5 64 40 65535\n" + b"".join(struct.pack(">H", x) for x in DEEPER)
 FSAR = {
     "picture, fsar": ("fsar", IMAGE),
-    "picture, fsar with classes of its own": ("fsar:classes=5,rounds=8,step=1", IMAGE * 12),
+    "picture, fsar with classes of its own": (
+        "fsar:shape=64x40x3,classes=5,rounds=8,step=1",
+        b"".join(bytes((x + 40 * k) % 256 for x in COLOURS) for k in range(10)),
+    ),
     "picture of 16 bits, fsar": ("fsar:classes=3,patch=16,prior=o1s", DEEP),
-    "frames, fsar": ("fsar:shape=9x8x3,prior=o0,step=1,block=64K", PIXELS * 30),
+    "frames, fsar": ("fsar:shape=8x8x3,prior=o0,step=1,block=64K", COLOURS * 2),
 }
 CASES = {
     **{f"text, {name}": (f"{method},{ALONE}", TEXT) for name, method in METHODS.items()},
@@ -86,8 +91,8 @@ TINY = {
         f"segment=2,{ALONE}",
         b"ab" * 60,
     ),
-    "tiny picture": ("fsar:classes=2", b"P6 12 10 255\n" + PIXELS[:360]),
-    "tiny deep picture": ("fsar:classes=2,step=1", b"P5 10 9 65535\n" + DEEP[16:196]),
+    "tiny picture": ("fsar:classes=2", b"P5 64 14 255\n" + bytes(SLOPES[:896])),
+    "tiny deep picture": ("fsar:classes=2,step=1", b"P5 64 12 65535\n" + DEEP[15:1551]),
 }
 SOME = {
     name: CASES[name] for name in ("text, sep", "binary", "few bytes", "binary, sep and memory")
