@@ -1,0 +1,227 @@
+"""The training of FSAR: steps, a checkpoint now and then, and a log.
+
+A step draws from a generator of its own, made of the seed and the step's number, so that a
+training that was interrupted goes on to the very weights that it would have come to (on a CPU
+with the same number of threads).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from nncomp.errors import FileError, UsageError
+from nncomp.models.fsar import Bits, Fsar, FsarConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nncomp.training.pictures import Pictures
+
+__all__ = ["CHECKPOINT", "Plan", "load_checkpoint", "train"]
+
+CHECKPOINT = "checkpoint.pt"
+_LOG = "log.jsonl"
+_CLIP = 1.0  # norm of all gradients together
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training is; a checkpoint goes on with the same plan alone.
+
+    Attributes:
+        model: Sizes.
+        steps: Updates in all.
+        batch: Pieces of pictures in a step.
+        size: Pixels of a piece, each way.
+        rate: Of learning; it falls to 0 by a straight line over the last half.
+        free: Share of the steps in which codes cost nothing, for the decoder to learn what
+            they say; in the same share again their price rises. Priced from the start, they
+            are given up before they are of use.
+        seed: Of weights, pieces and noise.
+    """
+
+    model: FsarConfig = field(default_factory=FsarConfig)
+    steps: int = 2000
+    batch: int = 16
+    size: int = 32
+    rate: float = 3e-3
+    free: float = 0.2
+    seed: int = 0
+
+    def learning_rate(self, step: int) -> float:
+        """At a step."""
+        return self.rate * min(1.0, 2 * (self.steps - step) / self.steps)
+
+    def price(self, step: int) -> float:
+        """What a bit of the latent counts in the loss."""
+        ramp = self.free * self.steps
+        return min(1.0, max(0.0, (step - ramp) / ramp)) if ramp else 1.0
+
+    def generator(self, step: int) -> torch.Generator:
+        """What a step draws from, on the CPU for the same draws on every device."""
+        return torch.Generator().manual_seed((self.seed << 32) + step)
+
+
+def train(
+    plan: Plan,
+    pictures: Pictures,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    every: int = 100,
+    tell: Callable[[int, float], None] | None = None,
+) -> Fsar:
+    """Train, or go on with the training in that folder.
+
+    Args:
+        plan: What to do.
+        pictures: To learn from.
+        folder: Gets checkpoint, log.jsonl and, where the package tensorboard is installed,
+            event files.
+        device: Of torch.
+        every: Steps from one checkpoint and line of the log to the next.
+        tell: Called after each step with its number and the bits of a sub-pixel.
+
+    Raises:
+        UsageError: The checkpoint is of another plan.
+    """
+    torch.manual_seed(plan.seed)
+    model = Fsar(plan.model).to(device)
+    optimiser = torch.optim.Adam(model.parameters(), plan.rate, betas=(0.9, 0.99))
+    start = 0
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / CHECKPOINT).exists():
+        start = _resume(folder / CHECKPOINT, plan, model, optimiser)
+    with _Log(folder, start) as log:
+        for step in range(start, plan.steps):
+            bits = _step(plan, step, model, optimiser, pictures, device)
+            log.add(bits)
+            if tell is not None:
+                tell(step + 1, float(bits.total.detach()))
+            if (step + 1) % every == 0 or step + 1 == plan.steps:
+                log.write(step + 1, plan.price(step))
+                _save(folder / CHECKPOINT, plan, model, optimiser, step + 1)
+    return model.eval()
+
+
+def _step(
+    plan: Plan,
+    step: int,
+    model: Fsar,
+    optimiser: torch.optim.Optimizer,
+    pictures: Pictures,
+    device: str,
+) -> Bits:
+    """One update."""
+    generator = plan.generator(step)
+    x = pictures.batch(plan.batch, generator).to(device)
+    bits: Bits = model(x, generator)
+    loss = bits.pixels + plan.price(step) * bits.latent + bits.extra
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch has no types there
+    torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
+    for group in optimiser.param_groups:
+        group["lr"] = plan.learning_rate(step)
+    optimiser.step()
+    return bits
+
+
+# --- checkpoints ---------------------------------------------------------------------
+
+
+def _save(path: Path, plan: Plan, model: Fsar, optimiser: torch.optim.Optimizer, step: int) -> None:
+    """Write beside it first: a training that is killed while it writes has the old one."""
+    partial = path.with_suffix(".partial")
+    state = {
+        "plan": asdict(plan),
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+    }
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> tuple[Plan, Fsar, dict[str, Any]]:
+    """Plan, model and all else that a checkpoint holds; nothing in it is run.
+
+    Raises:
+        FileError: It is no checkpoint.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found = dict(state["plan"])
+        plan = Plan(**{**found, "model": FsarConfig(**found["model"])})
+        model = Fsar(plan.model)
+        model.load_state_dict(state["model"])
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{path} is no checkpoint of this training: {error}") from error
+    return plan, model.eval(), state
+
+
+def _resume(path: Path, plan: Plan, model: Fsar, optimiser: torch.optim.Optimizer) -> int:
+    """Load what was reached, and say how many steps that were."""
+    found, _, state = load_checkpoint(path)
+    if found != plan:
+        raise UsageError(
+            f"{path} is of another training: {found}. Go on with the same options, or name "
+            "another folder"
+        )
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+# --- log -----------------------------------------------------------------------------
+
+
+class _Log:
+    """Means since the last line: JSON lines, and event files where there is a writer."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._file = (folder / _LOG).open("a", encoding="utf-8")
+        self._events = _event_writer(folder, step)
+        self._sums = [0.0, 0.0]
+        self._count = 0
+        self._start = time.monotonic()
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._events is not None:
+            self._events.close()
+
+    def add(self, bits: Bits) -> None:
+        """Another step."""
+        self._count += 1
+        for i, part in enumerate((bits.pixels, bits.latent)):
+            self._sums[i] += float(part.detach())
+
+    def write(self, step: int, price: float) -> None:
+        """A line; nothing that tells the time goes into the weights."""
+        pixels, latent = (value / self._count for value in self._sums)
+        values = {"bits": pixels + latent, "pixels": pixels, "latent": latent, "price": price}
+        seconds = round(time.monotonic() - self._start, 2)
+        self._file.write(json.dumps({"step": step, "seconds": seconds, **values}) + "\n")
+        self._file.flush()
+        if self._events is not None:
+            for name, value in values.items():
+                self._events.add_scalar(name, value, step)
+        self._sums, self._count = [0.0, 0.0], 0
+
+
+def _event_writer(folder: Path, step: int) -> Any:
+    """Of TensorBoard's files; None where the package tensorboard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step)

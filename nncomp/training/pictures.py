@@ -1,0 +1,113 @@
+"""Training pictures: whatever is found in folders, as random pieces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nncomp.errors import FileError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["Pictures", "find_pictures", "load_picture"]
+
+Array: TypeAlias = NDArray[Any]
+
+_SUFFIXES = frozenset({".png", ".ppm", ".bmp", ".webp", ".tif", ".tiff", ".jpg", ".jpeg", ".npy"})
+
+
+def find_pictures(places: Iterable[Path]) -> list[Path]:
+    """Files named, and those in folders named, by their names; sorted within a folder.
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = list[Path]()
+    for place in places:
+        inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in _SUFFIXES)
+        found += inside if place.is_dir() else [place]
+    if not found:
+        raise UsageError(f"no pictures were found: they end in {', '.join(sorted(_SUFFIXES))}")
+    return found
+
+
+def load_picture(path: Path) -> list[Array]:
+    """RGB, uint8[H, W, 3]; of a .npy stack, (N, H, W, 3), all.
+
+    Raises:
+        UsageError: Pillow is not installed.
+        FileError: It cannot be read.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            return _stack(path)
+        try:
+            from PIL import Image
+        except ImportError as error:
+            raise UsageError(
+                f"{path}: reading pictures takes Pillow: pip install pillow"
+            ) from error
+        with Image.open(path) as image:
+            return [np.asarray(image.convert("RGB"))]
+    except (OSError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise FileError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _stack(path: Path) -> list[Array]:
+    stack = np.load(path, mmap_mode="r", allow_pickle=False)
+    if stack.ndim != 4 or stack.shape[3] != 3 or stack.dtype != np.uint8:
+        raise ValueError(f"it holds {stack.dtype}{list(stack.shape)}, not uint8[N, H, W, 3]")
+    return list(stack)
+
+
+class Pictures:
+    """Random square pieces of pictures.
+
+    Args:
+        pictures: Each uint8[H, W, 3].
+        size: Of a piece, each way; pictures that are smaller are left out.
+
+    Raises:
+        UsageError: All are too small.
+    """
+
+    def __init__(self, pictures: Sequence[Array], size: int) -> None:
+        self.size = size
+        self._pictures = [p for p in pictures if min(p.shape[:2]) >= size]
+        if not self._pictures:
+            raise UsageError(f"no picture has {size} x {size} pixels or more")
+        # By area, so that each pixel is as likely as any other.
+        self._areas = np.cumsum([p.shape[0] * p.shape[1] for p in self._pictures])
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def batch(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Pieces, turned, mirrored and in other colours, float32 (B, 3, S, S).
+
+        A few photographs have few colours: a model that has seen these alone costs half as
+        much again on others.
+        """
+        drawn = torch.randint(1 << 30, (count, 4), generator=generator).tolist()
+        pieces = torch.stack([self._piece(*numbers) for numbers in drawn])
+        order = torch.rand(count, 3, generator=generator).argsort(dim=1)
+        pieces = pieces.gather(1, order[:, :, None, None].expand_as(pieces))
+        contrast, light = torch.rand(2, count, 3, 1, 1, generator=generator)
+        contrast = (0.6 + 0.6 * contrast) * (1 - 2 * (light[:, :1] * 1000 % 1 > 0.75))
+        return (127.5 + (pieces - 127.5) * contrast + 60 * (light - 0.5)).round().clamp(0, 255)
+
+    def _piece(self, which: int, top: int, left: int, turn: int) -> torch.Tensor:
+        area = which % int(self._areas[-1])
+        picture = self._pictures[int(np.searchsorted(self._areas, area, side="right"))]
+        y = top % (picture.shape[0] - self.size + 1)
+        x = left % (picture.shape[1] - self.size + 1)
+        piece = np.rot90(picture[y : y + self.size, x : x + self.size], turn % 4)
+        piece = piece[:, ::-1] if turn & 4 else piece
+        return torch.from_numpy(piece.transpose(2, 0, 1).astype(np.float32))
