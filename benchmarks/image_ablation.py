@@ -25,7 +25,7 @@ from nncomp.models.fsar import NEIGHBOURS, Fsar, FsarConfig
 from nncomp.models.fsar_integer import latent_bits, states_of
 from nncomp.training.export import counts_of, prior_counts
 from nncomp.training.loop import Plan, train
-from nncomp.training.pictures import Pictures, find_pictures, load_picture
+from nncomp.training.pictures import Pictures, find_pictures, load_picture, model_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,15 +41,7 @@ FULL = "O2S, STHQ"
 
 def codes_of(model: Fsar, picture: Any) -> Any:
     """(G, h, w), of the part whose size is a multiple of the stride."""
-    return model.indices(batch_of(model, picture))[0].numpy()
-
-
-def batch_of(model: Fsar, picture: Any) -> torch.Tensor:
-    """(1, 3, H, W)."""
-    stride = model.config.stride
-    height, width = (size // stride * stride for size in picture.shape[:2])
-    whole = np.ascontiguousarray(picture[:height, :width].transpose(2, 0, 1))
-    return torch.from_numpy(whole)[None].float()
+    return model.indices(model_input(picture, model.config.stride))[0].numpy()
 
 
 @torch.no_grad()
@@ -59,7 +51,7 @@ def measure(model: Fsar, pictures: Sequence[Any]) -> dict[str, float]:
     sums = {"pixels": 0.0, "latent": 0.0, "network": 0.0}
     total = 0
     for picture in pictures:
-        x = batch_of(model, picture)
+        x = model_input(picture, model.config.stride)
         bits = model(x)
         sums["pixels"] += float(bits.pixels) * x.numel()
         sums["network"] += float(bits.latent) * x.numel()
@@ -75,7 +67,7 @@ def counted(model: Fsar, known: Sequence[Any], pictures: Sequence[Any]) -> dict[
     config = model.config
     learned = [codes_of(model, picture) for picture in known]
     tested = [codes_of(model, picture) for picture in pictures]
-    total = sum(batch_of(model, picture).numel() for picture in pictures)
+    total = sum(model_input(picture, model.config.stride).numel() for picture in pictures)
     result = {}
     for name, neighbours in NEIGHBOURS.items():
         seen = np.zeros((config.groups, (config.codes + 1) ** neighbours, config.codes))

@@ -7,7 +7,9 @@ paper brings is that the codes have a prior that is autoregressive and yet a tab
 the codes of neighbours, so that a network learns it, and counts replace the network.
 
 This is for training alone, on any device: nothing here reaches a coder. `nncomp.training`
-makes integers of it, which `nncomp.models.fsar_tables` and `fsar_integer` decode with.
+makes integers of it, which `nncomp.models.fsar_integer` codes with. There is no batch
+normalisation: with few photographs, what it takes from their light and contrast varies from
+batch to batch, and learning was slower with it than without.
 
 Shapes: B pictures, C colours, H x W pixels, h x w positions of the latent, G groups, K codes,
 D numbers of a code, N neighbours.
@@ -118,8 +120,7 @@ class Fsar(nn.Module):
             x: (B, C, H, W), whole numbers from 0 to 255; H and W are multiples of `stride`.
             generator: Of the noise of STHQ; None codes as an encoder does, without noise.
         """
-        z = self.encode(x)
-        choice, quantised, extra = self.quantiser(z, generator)
+        choice, quantised, extra = self.quantiser(self.encode(x), generator)
         rate = -(choice * self.prior(choice, self.quantiser)).sum() / math.log(2)
         mean, log_scale = self.decode(quantised)
         pixels = normal_bits(x, mean, log_scale).mean()

@@ -1,21 +1,27 @@
-"""FSAR in integers: what decodes, and the float half that only an encoder needs; NumPy alone.
+"""FSAR in integers: pictures to codes, and codes to laws of samples; NumPy alone.
 
-**Decoder.** Codes have vectors of whole numbers from -127 to 127, those of all groups of a
-position one after the other. Layers make of them what a normal law for each sample needs: a
-mean in quarters of a grey level and the number i of a deviation 2^(i / 8) / 16. A layer is a
-convolution and
+**Networks.** Layers hand on whole numbers from -128 to 127. A layer is a convolution and
 
     y = clip((accumulator + bias) * multiplier + 2^(shift - 1) >> shift, low, high)
 
 for each output channel. Accumulators stay below 2^24, so that products of matrices of float32
-are exact in whatever order they are summed up (exact integer arithmetic, the project's rule).
+are exact in whatever order they are summed up: codes and laws are the same on every machine.
+Tensors `NAME.N.kind`, `.weight`, `.bias`, `.multiplier`, `.shift`, `.low` and `.high` are layer
+N of network NAME; `nncomp.training.export` makes them.
+
+**Encoder.** `encoder` gives a score to each code of each group; the largest is taken, the first
+of equal ones.
+
+**Decoder.** Codes have vectors of whole numbers, `decoder.codes`, those of all groups of a
+position one after the other; `decoder` makes of them what a normal law for each sample needs: a
+mean in quarters of a grey level and the number i of a deviation 2^(i / 8) / 16.
 
 **Prior.** A table of counts for each group: states x (codes + 1), each state's 2^10 together.
 The last is an escape, never 0, behind which a code stands plain, so that what the tables think
 impossible can be coded too. A state is above * (codes + 1) + left, or left alone, or 0; the
 number of codes stands for what lies beyond the picture.
 
-Shapes: G groups, K codes, D numbers of a code, h x w positions, C colours.
+Shapes: G groups, K codes, D numbers of a code, h x w positions, C colours, I and O channels.
 """
 
 from __future__ import annotations
@@ -30,15 +36,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIVATION_MAX",
+    "KINDS",
     "MEAN_PHASES",
     "PRIOR_BITS",
     "PRODUCT_MAX",
     "Decoder",
     "Encoder",
     "Layer",
+    "Network",
     "latent_bits",
     "states_of",
 ]
+
+Array: TypeAlias = NDArray[Any]
+
+KINDS = ("conv", "residual", "up", "down")
+"""Convolution; the same, added to what went into the layer before; transposed, 4 x 4 of stride
+2; 4 x 4 of stride 2. The first two are 3 x 3 or 1 x 1."""
 
 PRIOR_BITS = 10
 """Counts of a state sum to two to this."""
@@ -48,20 +62,17 @@ ACTIVATION_MAX = 127
 PRODUCT_MAX = 1 << 24
 """Sums of products of whole numbers below this are exact in float32."""
 
-Array: TypeAlias = NDArray[Any]
-
-_KINDS = ("conv", "residual", "up")
+_LARGEST = 128 * 127  # product of an input and a weight
 
 
-# --- decoder -------------------------------------------------------------------------
+# --- networks ------------------------------------------------------------------------
 
 
 class Layer(NamedTuple):
     """A convolution.
 
     Attributes:
-        kind: "conv": 3 x 3. "residual": the same, added to what went into the layer before it.
-            "up": transposed, 4 x 4, of stride 2.
+        kind: One of `KINDS`.
         weight: int8[O, I, k, k]; of "up" int8[I, O, 4, 4].
         bias: int32[O].
         multiplier: int32[O], from 1 to 2^15.
@@ -77,75 +88,58 @@ class Layer(NamedTuple):
     low: Array
     high: Array
 
+    def sums(self, x: Array) -> Array:
+        """Accumulators: float32[I, H, W] to whole numbers in float32[O, h, w]."""
+        if self.kind == "up":
+            return transposed(x, self.weight)
+        return convolved(x, self.weight, 2 if self.kind == "down" else 1)
+
     def scaled(self, sums: Array) -> Array:
-        """Accumulators [O, ...] as numbers for the next layer, before they are held in bounds."""
-        shape = (-1,) + (1,) * (sums.ndim - 1)
+        """Accumulators as numbers for the next layer, int64, before they are held in bounds."""
         multiplier, shift = (
-            x.astype(np.int64).reshape(shape) for x in (self.multiplier, self.shift)
+            x.astype(np.int64)[:, None, None] for x in (self.multiplier, self.shift)
         )
-        wide = (sums.astype(np.int64) + self.bias.reshape(shape)) * multiplier
-        half: Array = wide + (np.int64(1) << shift - 1) >> shift
-        return half
+        wide = (sums.astype(np.int64) + self.bias[:, None, None]) * multiplier
+        rounded: Array = wide + (np.int64(1) << shift - 1) >> shift
+        return rounded
 
     def held(self, x: Array) -> Array:
-        """Within bounds, float32[O, h, w], as the next product takes it."""
+        """Within bounds, float32, as the next product takes it."""
         low, high = self.low[:, None, None], self.high[:, None, None]
         return np.clip(x, low, high).astype(np.float32)
 
 
-class Decoder:
-    """Codes to laws of samples.
-
-    Args:
-        tensors: `decoder.codes` int8[G, K, D], and `decoder.N.*` for each layer N, as
-            `nncomp.training.export` makes them.
+class Network:
+    """The layers of that name, one after the other.
 
     Raises:
         ValueError: A product could leave what float32 holds.
     """
 
-    def __init__(self, tensors: Mapping[str, Array]) -> None:
-        self.codes = tensors["decoder.codes"]
+    def __init__(self, tensors: Mapping[str, Array], name: str) -> None:
         self.layers = list[Layer]()
-        while f"decoder.{len(self.layers)}.kind" in tensors:
-            at = f"decoder.{len(self.layers)}"
-            kind = _KINDS[int(tensors[f"{at}.kind"][0])]
-            fields = (tensors[f"{at}.{name}"] for name in Layer._fields[1:])
-            layer = Layer(kind, *fields)
+        while f"{name}.{len(self.layers)}.kind" in tensors:
+            at = f"{name}.{len(self.layers)}"
+            kind = KINDS[int(tensors[f"{at}.kind"][0])]
+            layer = Layer(kind, *(tensors[f"{at}.{field}"] for field in Layer._fields[1:]))
             inputs = layer.weight.size // len(layer.bias)
-            if inputs * ACTIVATION_MAX**2 >= PRODUCT_MAX:
+            if inputs * _LARGEST >= PRODUCT_MAX:
                 raise ValueError(f"layer {at} sums up {inputs} products, too many to be exact")
             self.layers.append(layer)
 
-    @property
-    def stride(self) -> int:
-        """Pixels to a position, each way."""
-        return int(2 ** sum(layer.kind == "up" for layer in self.layers))
+    def count(self, kind: str) -> int:
+        """How many layers are of that kind."""
+        return sum(layer.kind == kind for layer in self.layers)
 
-    def __call__(self, indices: Array) -> tuple[Array, Array]:
-        """Laws of the samples of a picture.
-
-        Args:
-            indices: [G, h, w], each below K.
-
-        Returns:
-            int16[C, H, W], means in quarters, and uint8[C, H, W], numbers of deviations.
-        """
-        groups = np.arange(len(self.codes))[:, None, None]
-        x = self.codes[groups, indices].transpose(0, 3, 1, 2)  # (G, D, h, w)
-        x = x.reshape(-1, *x.shape[2:]).astype(np.float32)
-        kept = x
+    def __call__(self, x: Array) -> Array:
+        """float32[I, H, W], whole numbers from -128 to 127, to float32[O, h, w] likewise."""
+        before = x
         for layer in self.layers:
-            if layer.kind == "up":
-                x = layer.held(layer.scaled(transposed(x, layer.weight)))
-                continue
-            y = layer.scaled(convolved(x, layer.weight, 1))
+            y = layer.scaled(layer.sums(x))
             if layer.kind == "residual":
-                x = layer.held(y + kept.astype(np.int64))
-            else:
-                kept, x = x, layer.held(y)
-        colours = len(x) // 2
-        return x[:colours].astype(np.int16), x[colours:].astype(np.uint8)
+                y += before.astype(np.int64)
+            before, x = x, layer.held(y)
+        return x
 
 
 def convolved(x: Array, weight: Array, stride: int) -> Array:
@@ -160,8 +154,7 @@ def convolved(x: Array, weight: Array, stride: int) -> Array:
     windows = windows[:, ::stride, ::stride]  # (I, h, w, k, k)
     height, width = windows.shape[1:3]
     columns = windows.transpose(0, 3, 4, 1, 2).reshape(-1, height * width)
-    matrix = weight.reshape(len(weight), -1).astype(np.float32)
-    sums: Array = matrix @ columns
+    sums: Array = weight.reshape(len(weight), -1).astype(np.float32) @ columns
     return sums.reshape(len(weight), height, width)
 
 
@@ -176,6 +169,70 @@ def transposed(x: Array, weight: Array) -> Array:
         for kx in range(4):
             y[:, ky : ky + 2 * height : 2, kx : kx + 2 * width : 2] += parts[:, ky, kx]
     return y[:, 1:-1, 1:-1]
+
+
+# --- codes ---------------------------------------------------------------------------
+
+
+class Encoder:
+    """Pictures to codes.
+
+    Args:
+        tensors: Of the network `encoder`, and `encoder.groups` uint8[1].
+        prefix: Before these names.
+    """
+
+    def __init__(self, tensors: Mapping[str, Array], prefix: str = "") -> None:
+        self.network = Network(tensors, f"{prefix}encoder")
+        self.groups = int(tensors[f"{prefix}encoder.groups"][0])
+
+    @property
+    def stride(self) -> int:
+        """Pixels to a position, each way."""
+        return 1 << self.network.count("down")
+
+    def __call__(self, picture: Array) -> Array:
+        """Codes uint8[G, h, w] of uint8[H, W, 3]; h and w are H and W by the stride, rounded up."""
+        margins = [(0, -size % self.stride) for size in picture.shape[:2]]
+        whole = np.pad(picture, [*margins, (0, 0)], mode="edge")
+        scores = self.network(whole.transpose(2, 0, 1).astype(np.float32) - np.float32(128))
+        by_group = scores.reshape(self.groups, -1, *scores.shape[1:])
+        codes: Array = by_group.argmax(axis=1).astype(np.uint8)
+        return codes
+
+
+class Decoder:
+    """Codes to laws of samples.
+
+    Args:
+        tensors: Of the network `decoder`, and `decoder.codes` int8[G, K, D].
+        prefix: Before these names.
+    """
+
+    def __init__(self, tensors: Mapping[str, Array], prefix: str = "") -> None:
+        self.network = Network(tensors, f"{prefix}decoder")
+        self.codes = tensors[f"{prefix}decoder.codes"]
+
+    @property
+    def stride(self) -> int:
+        """Pixels to a position, each way."""
+        return 1 << self.network.count("up")
+
+    def __call__(self, codes: Array) -> tuple[Array, Array]:
+        """Laws of the samples of a picture.
+
+        Args:
+            codes: [G, h, w], each below K.
+
+        Returns:
+            int16[C, H, W], means in quarters, and uint8[C, H, W], numbers of deviations; H and W
+            are multiples of the stride.
+        """
+        groups = np.arange(len(self.codes))[:, None, None]
+        vectors = self.codes[groups, codes].transpose(0, 3, 1, 2)  # (G, D, h, w)
+        laws = self.network(vectors.reshape(-1, *codes.shape[1:]).astype(np.float32))
+        colours = len(laws) // 2
+        return laws[:colours].astype(np.int16), laws[colours:].astype(np.uint8)
 
 
 # --- prior ---------------------------------------------------------------------------
@@ -218,56 +275,3 @@ def latent_bits(counts: Array, indices: Array) -> float:
         plain = (codes - 1).bit_length() * int(escaped.sum())
         total += float((PRIOR_BITS - np.log2(found)).sum()) + plain
     return total
-
-
-# --- encoder -------------------------------------------------------------------------
-
-
-class Encoder:
-    """Pictures to codes, in float: which ones they are is told, so that nobody repeats this.
-
-    Args:
-        tensors: `encoder.N.weight` and `encoder.N.bias` of layers, of which the last but one
-            and the one before it are a residual block and those before have stride 2, and
-            `encoder.codes` [G, K, D]. Codes that are not used are far away there.
-    """
-
-    def __init__(self, tensors: Mapping[str, Array]) -> None:
-        self.codes = tensors["encoder.codes"].astype(np.float32)
-        self.layers = list[tuple[Array, Array]]()
-        while f"encoder.{len(self.layers)}.weight" in tensors:
-            at = f"encoder.{len(self.layers)}"
-            weight, bias = tensors[f"{at}.weight"], tensors[f"{at}.bias"]
-            self.layers.append((weight.astype(np.float32), bias.astype(np.float32)))
-
-    @property
-    def stride(self) -> int:
-        """Pixels to a position, each way."""
-        return int(2 ** (len(self.layers) - 3))
-
-    def __call__(self, picture: Array) -> Array:
-        """Codes uint8[G, h, w] of uint8[H, W, 3]; h and w are H and W by the stride, rounded up."""
-        stride = self.stride
-        x = np.pad(
-            picture,
-            [(0, -size % stride) for size in picture.shape[:2]] + [(0, 0)],
-            mode="edge",
-        )
-        z = self._vectors(x.transpose(2, 0, 1).astype(np.float32) / np.float32(127.5) - 1)
-        groups, codes, dim = self.codes.shape
-        z = z.reshape(groups, dim, -1)
-        score = self.codes @ z - (self.codes**2).sum(axis=2, keepdims=True) / 2
-        indices: Array = score.argmax(axis=1).astype(np.uint8 if codes <= 256 else np.uint16)
-        return indices.reshape(groups, *(size // stride for size in x.shape[:2]))
-
-    def _vectors(self, x: Array) -> Array:
-        halvings, (first, second), last = self.layers[:-3], self.layers[-3:-1], self.layers[-1]
-        for weight, bias in halvings:
-            x = _relu(convolved(x, weight, 2) + bias[:, None, None])
-        y = _relu(convolved(x, first[0], 1) + first[1][:, None, None])
-        x = x + convolved(y, second[0], 1) + second[1][:, None, None]
-        return convolved(x, last[0], 1) + last[1][:, None, None]
-
-
-def _relu(x: Array) -> Array:
-    return np.maximum(x, 0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, field
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -160,8 +161,10 @@ def load_checkpoint(path: Path) -> tuple[Plan, Fsar, dict[str, Any]]:
         plan = Plan(**{**found, "model": FsarConfig(**found["model"])})
         model = Fsar(plan.model)
         model.load_state_dict(state["model"])
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise FileError(f"{path} is no checkpoint of this training: {error}") from error
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError) as error:
+        raise FileError(
+            f"{path} is no checkpoint of this version. Remove it, or name another folder"
+        ) from error
     return plan, model.eval(), state
 
 

@@ -1,0 +1,204 @@
+"""Training: it goes on where it ended, to the same weights, and its result is a file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from nncomp import weights
+from nncomp.cli.train_image import train_image
+from nncomp.errors import FileError, MissingWeightsError, UsageError
+from nncomp.models.fsar import FsarConfig
+from nncomp.models.fsar_integer import Decoder, Encoder
+from nncomp.training.loop import CHECKPOINT, Plan, load_checkpoint, train
+from nncomp.training.pictures import Pictures, find_pictures, load_picture
+from nncomp.training.shipped import pack_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PLAN = Plan(FsarConfig(codes=4, dim=2, width=4, hidden=4), steps=5, batch=2, size=8, free=0.2)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def pictures() -> Pictures:
+    rng = np.random.default_rng(1)
+    shapes = [(20, 12, 3), (9, 30, 3), (4, 40, 3)]
+    return Pictures([rng.integers(0, 256, shape).astype(np.uint8) for shape in shapes], 8)
+
+
+def state_of(folder: Path) -> dict[str, Any]:
+    return load_checkpoint(folder / CHECKPOINT)[1].state_dict()
+
+
+class StoppedError(Exception):
+    """As if the machine had been switched off."""
+
+
+def test_an_interrupted_training_comes_to_the_same_weights(
+    pictures: Pictures, tmp_path: Path
+) -> None:
+    train(PLAN, pictures, tmp_path / "whole", every=2)
+
+    def stop(step: int, bits: float) -> None:
+        if step == 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(PLAN, pictures, tmp_path / "parts", every=2, tell=stop)
+    seen = list[int]()
+    train(PLAN, pictures, tmp_path / "parts", every=2, tell=lambda step, _: seen.append(step))
+    assert seen == [3, 4, 5]
+    whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+    lines = [json.loads(x) for x in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 5]
+    assert all(line["bits"] > 1 for line in lines)
+
+
+def test_seeds_differ(pictures: Pictures, tmp_path: Path) -> None:
+    train(replace(PLAN, steps=1), pictures, tmp_path / "0")
+    train(replace(PLAN, steps=1, seed=1), pictures, tmp_path / "1")
+    first, second = state_of(tmp_path / "0"), state_of(tmp_path / "1")
+    assert not torch.equal(first["quantiser.codes"], second["quantiser.codes"])
+
+
+def test_another_plan_is_refused(pictures: Pictures, tmp_path: Path) -> None:
+    train(replace(PLAN, steps=1), pictures, tmp_path)
+    with pytest.raises(UsageError, match="another training"):
+        train(PLAN, pictures, tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named(pictures: Pictures, tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"nothing")
+    with pytest.raises(FileError, match=CHECKPOINT):
+        train(PLAN, pictures, tmp_path)
+
+
+def test_codes_cost_nothing_first_and_their_price_later() -> None:
+    plan = Plan(steps=100, free=0.2)
+    assert [plan.price(step) for step in (0, 20, 30, 40, 99)] == [0, 0, 0.5, 1, 1]
+    assert [plan.learning_rate(step) for step in (0, 50, 75)] == [3e-3, 3e-3, 1.5e-3]
+
+
+def test_pieces_are_whole_numbers_of_the_size_asked_for(pictures: Pictures) -> None:
+    batch = pictures.batch(5, torch.Generator().manual_seed(1))
+    assert batch.shape == (5, 3, 8, 8)
+    assert torch.equal(batch, batch.round())
+    assert batch.min() >= 0
+    assert batch.max() <= 255
+    assert len(pictures.pictures) == 2  # the third is too low
+    with pytest.raises(UsageError, match="41 x 41"):
+        Pictures(pictures.pictures, 41)
+
+
+def test_pictures_are_found_and_read(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    (tmp_path / "deep").mkdir()
+    image.fromarray(pixels).save(tmp_path / "deep" / "b.png")
+    image.fromarray(pixels[:, :, 0]).save(tmp_path / "a.png")
+    np.save(tmp_path / "c.npy", pixels[None])
+    (tmp_path / "notes.txt").touch()
+    paths = find_pictures([tmp_path])
+    assert [path.name for path in paths] == ["a.png", "c.npy", "b.png"]
+    grey, stack, colour = (load_picture(path) for path in paths)
+    assert np.array_equal(grey[0], np.repeat(pixels[:, :, :1], 3, axis=2))
+    assert np.array_equal(colour[0], pixels)
+    assert np.array_equal(stack[0], pixels)
+
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(FileError, match=r"a\.png"):
+        load_picture(tmp_path / "a.png")
+    np.save(tmp_path / "c.npy", pixels)
+    with pytest.raises(FileError, match=r"uint8\[4, 4, 3\]"):
+        load_picture(tmp_path / "c.npy")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no pictures"):
+        find_pictures([tmp_path / "empty"])
+
+
+# --- the file ------------------------------------------------------------------------
+
+
+def test_weights_come_back_or_are_refused(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = train(PLAN, pictures, tmp_path / "training")
+    packed = pack_model(PLAN, model, pictures.pictures, {"a.png": "00"})
+    (tmp_path / "own.safetensors").write_bytes(packed)
+    monkeypatch.setattr(weights, "folder", lambda: tmp_path)
+    found = weights.load("own")
+    assert json.loads(found.metadata["recipe"])["plan"]["steps"] == 5
+    assert weights.load("own", found.digest).digest == found.digest
+    codes = Encoder(found.tensors)(pictures.pictures[0])
+    assert Decoder(found.tensors)(codes)[0].shape == (3, 20, 12)
+    assert found.tensors["prior.counts"].dtype == np.uint16
+
+    with pytest.raises(MissingWeightsError, match="are needed"):
+        weights.load("own", "0" * 16)
+    for place in (0, 20, len(packed) // 2, len(packed) - 1):
+        flipped = bytearray(packed)
+        flipped[place] ^= 1
+        (tmp_path / "own.safetensors").write_bytes(flipped)
+        with pytest.raises(MissingWeightsError, match="damaged"):
+            weights.load("own")
+    (tmp_path / "own.safetensors").write_bytes(packed[:-1])
+    with pytest.raises(MissingWeightsError, match="damaged"):
+        weights.load("own")
+    with pytest.raises(MissingWeightsError, match="Install nncomp again"):
+        weights.load("none")
+
+
+def test_others_read_the_file_too(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("safetensors.numpy")
+    tensors = {"a": np.arange(3, dtype=np.uint8), "b": np.ones((2, 2), np.int32)}
+    (tmp_path / "x.safetensors").write_bytes(weights.pack(tensors, {"recipe": "none"}))
+    found = numpy.load_file(tmp_path / "x.safetensors")
+    assert {name: value.tolist() for name, value in found.items()} == {
+        name: value.tolist() for name, value in tensors.items()
+    }
+
+
+# --- the command ---------------------------------------------------------------------
+
+
+def test_the_command_trains_and_goes_on(tmp_path: Path) -> None:
+    stack = np.random.default_rng(3).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
+    np.save(tmp_path / "stack.npy", stack)
+    target = tmp_path / "own.safetensors"
+    arguments = [str(tmp_path / "stack.npy"), "-o", str(target), "--steps", "2", "--batch", "1"]
+    arguments += ["--size", "8", "--width", "4", "--codes", "4", "--device", "cpu"]
+    run = CliRunner().invoke(train_image, arguments, standalone_mode=False)
+    assert run.exception is None, run.output
+    first = target.read_bytes()
+    recipe = json.loads(weights.unpack(first).metadata["recipe"])
+    assert recipe["plan"]["model"]["codes"] == 4
+    assert list(recipe["pictures"]) == ["stack.npy"]
+
+    again = CliRunner().invoke(train_image, [*arguments, "-f"], standalone_mode=False)
+    assert again.exception is None, again.output
+    assert target.read_bytes() == first
+    log = (tmp_path / "own.safetensors.training" / "log.jsonl").read_text()
+    assert len(log.splitlines()) == 1  # there was nothing left to do
+
+    uneven = [*arguments, "-f", "--stride", "8", "--size", "12"]
+    wrong = CliRunner().invoke(train_image, uneven, standalone_mode=False)
+    assert isinstance(wrong.exception, UsageError)
