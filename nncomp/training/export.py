@@ -58,8 +58,8 @@ def counts_of(p: Array) -> Array:
 def encoder_tensors(model: Fsar, pictures: Sequence[Array], prefix: str = "") -> dict[str, Array]:
     """The encoder for `fsar_integer.Encoder`.
 
-    Its last layer gives scores of codes: its own weights, the scaling of its outputs by what
-    was seen in training, and the codes' vectors are one matrix.
+    Its last layer gives scores of codes: its own weights, its gain and the codes' vectors are
+    one matrix.
 
     Args:
         model: Trained.
@@ -91,11 +91,9 @@ def encoder_tensors(model: Fsar, pictures: Sequence[Array], prefix: str = "") ->
 
 def _scores(model: Fsar, last: nn.Conv2d) -> tuple[Array, Array]:
     """What gives the scores of codes: weight [G K, I, 1, 1] and bias [G K]."""
-    norm, config = model.scaling, model.config
-    deviation = np.sqrt(_numpy(norm.get_buffer("running_var")) + norm.eps)
-    matrix = _numpy(last.weight)[:, :, 0, 0] / deviation[:, None]
-    matrix = matrix.reshape(config.groups, config.dim, -1)
-    shift = (-_numpy(norm.get_buffer("running_mean")) / deviation).reshape(config.groups, -1)
+    config, gain = model.config, float(model.gain.detach())
+    matrix = gain * _numpy(last.weight).reshape(config.groups, config.dim, -1)
+    shift = gain * _numpy(_bias(last)).reshape(config.groups, -1)
     codes = _numpy(model.quantiser.codes)
     bias = np.einsum("gkd,gd->gk", codes, shift) - (codes**2).sum(axis=2) / 2
     bias = np.where(_used(model), bias, -_FAR)
