@@ -12,8 +12,8 @@ import click
 
 from nncomp import files as file_rules
 from nncomp.cli import options
-from nncomp.cli.console import human_size
 from nncomp.errors import DeviceError, UsageError
+from nncomp.text import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
