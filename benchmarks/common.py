@@ -73,6 +73,16 @@ def circumstances() -> dict[str, Any]:
     }
 
 
+def place(record: Mapping[str, Any]) -> str:
+    """Where and with what it was measured, in a sentence."""
+    machine, versions = record["machine"], record["versions"]
+    told = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_at_start']} at the "
+        f"start; {record['date'][:10]}; {told}."
+    )
+
+
 def result(name: str) -> Path:
     """results/NAME.json; an absolute name goes where it says."""
     return RESULTS / f"{name}.json"

@@ -38,7 +38,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from common import circumstances, load, markdown_table, save, say
+from common import circumstances, load, markdown_table, place, save, say
 from dlrm_model import (
     Batch,
     ClickLog,
@@ -284,16 +284,6 @@ def print_record(record: dict[str, Any]) -> None:
         f"bytes to other ranks, all steps and ranks together, those of networks where every "
         f"rank sends its own to all others; processor time of all ranks. "
         f"{place(record)}"
-    )
-
-
-def place(record: dict[str, Any]) -> str:
-    """Where and with what it was measured, in a sentence."""
-    machine, versions = record["machine"], record["versions"]
-    told = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return (
-        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_at_start']} at the "
-        f"start; {record['date'][:10]}; {told}."
     )
 
 

@@ -124,7 +124,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("ablation"), help="checkpoints")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json")
-    parser.add_argument("--table", metavar="RECORD", help="only print a record")
+    parser.add_argument("--table", type=Path, metavar="RECORD", help="only print a record")
     return parser.parse_args()
 
 
