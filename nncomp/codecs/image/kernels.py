@@ -359,8 +359,10 @@ def _pull(state: Any, law: int, k: Coder, words: Array, at: int) -> Any:
 
 
 @bare_kernel
-def decode_table(k: Coder, states: Array, words: Array, at: int, out: Array) -> int:
-    """Fill in int64[rows, columns], of which row i has context i; see `decode_plane`."""
+def decode_table(
+    k: Coder, contexts: Array, states: Array, words: Array, at: int, out: Array
+) -> int:
+    """Fill in int64[rows, columns] of contexts uint16[rows, columns]; see `decode_plane`."""
     last = len(words) - LANES * _WORDS
     rows, width = out.shape
     for group in range((rows - 1) // LANES + 1):
@@ -370,7 +372,8 @@ def decode_table(k: Coder, states: Array, words: Array, at: int, out: Array) -> 
             for lane in range(LANES):
                 row, x = group * LANES + lane, t - lane * LAG
                 if 0 <= x < width and row < rows:
-                    out[row, x], states[lane], at = _pull(states[lane], k.law[row], k, words, at)
+                    law = k.law[contexts[row, x]]
+                    out[row, x], states[lane], at = _pull(states[lane], law, k, words, at)
     return at
 
 

@@ -104,9 +104,14 @@ class Reader:
         self._at = 0
 
     def table(self, shape: tuple[int, int], coder: Coder) -> Array:
-        """A table, int64 of this shape."""
-        out = np.empty(shape, np.int64)
-        self._checked(decode_table(coder, self._states, self._words, self._at, out))
+        """A table, int64 of this shape, of which row i has context i."""
+        rows = np.arange(shape[0], dtype=np.uint16)[:, None]
+        return self.known(np.ascontiguousarray(np.broadcast_to(rows, shape)), coder)
+
+    def known(self, contexts: Array, coder: Coder) -> Array:
+        """Numbers whose contexts uint16[rows, columns] are known before, int64."""
+        out = np.empty(contexts.shape, np.int64)
+        self._checked(decode_table(coder, contexts, self._states, self._words, self._at, out))
         return out
 
     def planes(self, shape: Shape, models: list[Model], coders: list[Coder]) -> Array:

@@ -1,0 +1,120 @@
+"""A picture by the model of the paper: codes, and for each sample a normal law that they tell.
+
+    picture = digest of the weights, 8 bytes;
+              for each group of codes: varint size, stream of `coding.tans`;
+              stream of residuals as in `stream`
+
+The codes of a group stand in one grid, frames below one another, and have two neighbours as
+their state. Planes are green, red and blue. The law of a sample is normal, with number i as in
+`laws`; its residual is what it is more than its mean (q + 2) >> 2, modulo 256, where q is in
+quarters, and its phase (q + 2) mod 4.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nncomp import weights
+from nncomp.codecs.image.laws import PHASES, SCALES
+from nncomp.codecs.image.stream import Reader, Writer, plane_coder
+from nncomp.coding.tans import TWO, decode_grid, encode_grid
+from nncomp.coding.varint import Text, pack_varint, unpack_varint
+from nncomp.models.fsar_integer import Decoder, Encoder
+
+if TYPE_CHECKING:
+    from nncomp.codecs.image.kernels import Coder
+    from nncomp.codecs.image.plates import Array, Shape
+
+__all__ = ["decode_paper", "encode_paper", "is_paper_picture"]
+
+_WEIGHTS = "fsar"
+_DIGEST = 8  # bytes
+_COLOURS = (1, 0, 2)  # of planes; and planes of colours
+_DEPTH = 8
+_HALF = 1 << _DEPTH - 1
+
+
+def is_paper_picture(shape: Shape) -> bool:
+    """Whether the model is for such pictures: three colours of 8 bits."""
+    return shape.planes == len(_COLOURS) and shape.depth == _DEPTH
+
+
+@cache
+def _normal_laws() -> Coder:
+    """By number of the deviation and phase."""
+    return plane_coder(np.arange(SCALES), _DEPTH)
+
+
+def encode_paper(samples: Array, shape: Shape) -> bytes:
+    """The bytes of a picture.
+
+    Args:
+        samples: uint8[3, frames, height, width].
+        shape: Its shape, see `is_paper_picture`.
+    """
+    loaded = weights.load(_WEIGHTS)
+    encoder = Encoder(loaded.tensors)
+    colours = samples[list(_COLOURS)].transpose(1, 2, 3, 0)
+    codes = np.stack([encoder(frame) for frame in colours], axis=1)  # (G, frames, h, w)
+    head = [bytes.fromhex(loaded.digest)]
+    for of_group, counts in zip(codes, loaded.tensors["prior.counts"], strict=True):
+        grid = np.ascontiguousarray(of_group.reshape(-1, of_group.shape[2]))
+        stream = encode_grid(grid, counts.astype(np.int64), TWO)
+        head += [pack_varint(len(stream)), stream]
+    means, contexts = _laws(loaded, codes, shape)
+    residuals = (samples.reshape(means.shape) - means + _HALF & 2 * _HALF - 1) - _HALF
+    writer = Writer(shape.samples)
+    for of_plane, of_residuals in zip(contexts[::-1], residuals[::-1], strict=True):
+        writer.push(of_plane, of_residuals, _normal_laws(), _DEPTH)
+    return b"".join([*head, writer.finish()])
+
+
+def decode_paper(payload: memoryview, shape: Shape) -> Array:
+    """The samples of a picture, uint8[3, frames, height, width].
+
+    Raises:
+        CorruptError: There is no such picture.
+        MissingWeightsError: It was made with other weights.
+    """
+    text = Text(bytes(payload), 0)
+    loaded = weights.load(_WEIGHTS, text.take(_DIGEST).hex())
+    stride = Decoder(loaded.tensors).stride
+    rows, columns = -(-shape.height // stride), -(-shape.width // stride)
+    grids = []
+    for counts in loaded.tensors["prior.counts"]:
+        stream = text.take(unpack_varint(text))
+        size = shape.frames * rows, columns
+        grids.append(decode_grid(stream, size, counts.astype(np.int64), TWO))
+    codes = np.stack(grids).reshape(len(grids), shape.frames, rows, columns)
+    means, contexts = _laws(loaded, codes, shape)
+    reader = Reader(payload[text.offset :])
+    residuals = np.stack([reader.known(of_plane, _normal_laws()) for of_plane in contexts])
+    reader.end()
+    samples: Array = (residuals + means & 2 * _HALF - 1).astype(np.uint8)
+    return samples.reshape(shape.planes, shape.frames, shape.height, shape.width)
+
+
+def _laws(loaded: weights.Weights, codes: Array, shape: Shape) -> tuple[Array, Array]:
+    """Means int32 and contexts uint16, both [planes, frames * height, width].
+
+    Args:
+        loaded: The weights.
+        codes: uint8[G, frames, h, w].
+        shape: Of the picture.
+    """
+    decoder = Decoder(loaded.tensors)
+    quarters = np.empty((shape.planes, shape.frames, shape.height, shape.width), np.int32)
+    contexts = np.empty(quarters.shape, np.uint16)
+    for frame in range(shape.frames):
+        means, numbers = decoder(codes[:, frame])
+        inside = np.s_[list(_COLOURS), : shape.height, : shape.width]
+        quarters[:, frame] = means[inside]
+        contexts[:, frame] = numbers[inside]
+    near = quarters + PHASES // 2
+    contexts *= PHASES
+    contexts += (near % PHASES).astype(np.uint16)
+    size = shape.planes, -1, shape.width
+    return (near // PHASES).reshape(size), contexts.reshape(size)
