@@ -17,6 +17,7 @@ from nncomp.codecs.image.model import (
     table_of,
     unpack_laws,
 )
+from nncomp.codecs.image.paper import decode_paper, encode_paper, is_paper_picture
 from nncomp.codecs.image.places import pack_places, unpack_places
 from nncomp.codecs.image.plates import Array, Shape, join_plates, make_plates
 from nncomp.codecs.image.stream import Reader, Writer, plane_coder
@@ -32,6 +33,7 @@ __all__ = ["decode_picture", "encode_picture"]
 _LOG_MAX = 6
 CLASSES_MAX = 64
 _ORDER, _KNOWN, _OWN_LAWS, _KINDS = 3, 4, 8, 16  # of the kind of a picture
+_PAPER = 16  # this kind alone, behind two zeros
 _SMALL = 1 << 16  # samples for which shipped classes are tried
 
 
@@ -44,6 +46,8 @@ def encode_picture(samples: Array, shape: Shape, effort: Effort, order: int) -> 
         effort: What may be tried.
         order: How many codes around a class its code depends on.
     """
+    if effort.paper and is_paper_picture(shape):
+        return bytes([0, 0, _PAPER]) + encode_paper(samples, shape)
     values = make_plates(samples, shape)
     known, found = known_classes(shape.planes), list[bytes]()
     if known is not None and (effort.known or shape.samples <= _SMALL):
@@ -133,9 +137,12 @@ def decode_picture(payload: memoryview, shape: Shape) -> Array:
 
     Raises:
         CorruptError: There is no such picture.
+        MissingWeightsError: It was made with weights that are not here.
     """
     text = Text(bytes(payload), 0)
     log, classes, kind = text.take(3)
+    if (log, classes, kind) == (0, 0, _PAPER):
+        return decode_paper(payload[text.offset :], shape)
     classes, order = classes + 1, kind & _ORDER
     known = known_classes(shape.planes) if kind & _KNOWN else None
     if log > _LOG_MAX or classes > CLASSES_MAX or order > TWO or kind >= _KINDS:

@@ -52,6 +52,7 @@ class Effort:
         step: Only every so many rows are looked at, but for the last weights.
         drop: Bits of weights that are 0.
         known: Whether shipped classes will do.
+        paper: Whether the model of the paper is asked for, see `paper`.
     """
 
     classes: int
@@ -60,6 +61,7 @@ class Effort:
     step: int
     drop: int
     known: bool = False
+    paper: bool = False
 
 
 class Fitted(NamedTuple):

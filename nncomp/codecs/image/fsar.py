@@ -59,6 +59,14 @@ class _Fsar:
             help="only: a PNG file that cannot be made again is written anew",
         ),
         Param(
+            "mode",
+            "choice",
+            "context",
+            choices=("context", "paper"),
+            stored=False,
+            help="paper: its model, for three colours of 8 bits; larger, and slow",
+        ),
+        Param(
             "prior",
             "choice",
             "o2s",

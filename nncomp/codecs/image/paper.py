@@ -7,13 +7,14 @@
 The codes of a group stand in one grid, frames below one another, and have two neighbours as
 their state. Planes are green, red and blue. The law of a sample is normal, with number i as in
 `laws`; its residual is what it is more than its mean (q + 2) >> 2, modulo 256, where q is in
-quarters, and its phase (q + 2) mod 4.
+quarters, and its phase (q + 2) mod 4. The network sees tiles of 256 x 256 pixels, each alone,
+which bounds its memory.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -25,13 +26,18 @@ from nncomp.coding.varint import Text, pack_varint, unpack_varint
 from nncomp.models.fsar_integer import Decoder, Encoder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nncomp.codecs.image.kernels import Coder
     from nncomp.codecs.image.plates import Array, Shape
+
+_Place: TypeAlias = tuple[slice, slice]
 
 __all__ = ["decode_paper", "encode_paper", "is_paper_picture"]
 
 _WEIGHTS = "fsar"
 _DIGEST = 8  # bytes
+_TILE = 256  # a multiple of the stride
 _COLOURS = (1, 0, 2)  # of planes; and planes of colours
 _DEPTH = 8
 _HALF = 1 << _DEPTH - 1
@@ -58,7 +64,9 @@ def encode_paper(samples: Array, shape: Shape) -> bytes:
     loaded = weights.load(_WEIGHTS)
     encoder = Encoder(loaded.tensors)
     colours = samples[list(_COLOURS)].transpose(1, 2, 3, 0)
-    codes = np.stack([encoder(frame) for frame in colours], axis=1)  # (G, frames, h, w)
+    codes = np.empty((encoder.groups, *_grid(shape, encoder.stride)), np.uint8)
+    for frame, tile, part in _tiles(shape, encoder.stride):
+        codes[:, frame][:, part[0], part[1]] = encoder(colours[frame][tile])
     head = [bytes.fromhex(loaded.digest)]
     for of_group, counts in zip(codes, loaded.tensors["prior.counts"], strict=True):
         grid = np.ascontiguousarray(of_group.reshape(-1, of_group.shape[2]))
@@ -82,13 +90,13 @@ def decode_paper(payload: memoryview, shape: Shape) -> Array:
     text = Text(bytes(payload), 0)
     loaded = weights.load(_WEIGHTS, text.take(_DIGEST).hex())
     stride = Decoder(loaded.tensors).stride
-    rows, columns = -(-shape.height // stride), -(-shape.width // stride)
+    frames, rows, columns = _grid(shape, stride)
     grids = []
     for counts in loaded.tensors["prior.counts"]:
         stream = text.take(unpack_varint(text))
-        size = shape.frames * rows, columns
+        size = frames * rows, columns
         grids.append(decode_grid(stream, size, counts.astype(np.int64), TWO))
-    codes = np.stack(grids).reshape(len(grids), shape.frames, rows, columns)
+    codes = np.stack(grids).reshape(len(grids), frames, rows, columns)
     means, contexts = _laws(loaded, codes, shape)
     reader = Reader(payload[text.offset :])
     residuals = np.stack([reader.known(of_plane, _normal_laws()) for of_plane in contexts])
@@ -108,13 +116,31 @@ def _laws(loaded: weights.Weights, codes: Array, shape: Shape) -> tuple[Array, A
     decoder = Decoder(loaded.tensors)
     quarters = np.empty((shape.planes, shape.frames, shape.height, shape.width), np.int32)
     contexts = np.empty(quarters.shape, np.uint16)
-    for frame in range(shape.frames):
-        means, numbers = decoder(codes[:, frame])
-        inside = np.s_[list(_COLOURS), : shape.height, : shape.width]
-        quarters[:, frame] = means[inside]
-        contexts[:, frame] = numbers[inside]
+    for frame, tile, part in _tiles(shape, decoder.stride):
+        means, numbers = decoder(codes[:, frame][:, part[0], part[1]])
+        height, width = (side.stop - side.start for side in tile)
+        inside = np.s_[list(_COLOURS), :height, :width]
+        quarters[:, frame][:, tile[0], tile[1]] = means[inside]
+        contexts[:, frame][:, tile[0], tile[1]] = numbers[inside]
     near = quarters + PHASES // 2
     contexts *= PHASES
     contexts += (near % PHASES).astype(np.uint16)
     size = shape.planes, -1, shape.width
     return (near // PHASES).reshape(size), contexts.reshape(size)
+
+
+def _grid(shape: Shape, stride: int) -> tuple[int, int, int]:
+    """Frames, rows and columns of codes."""
+    return shape.frames, -(-shape.height // stride), -(-shape.width // stride)
+
+
+def _tiles(shape: Shape, stride: int) -> Iterator[tuple[int, _Place, _Place]]:
+    """Frame, place of the pixels and place of the codes of each tile."""
+    step = _TILE // stride
+    for frame in range(shape.frames):
+        for top in range(0, shape.height, _TILE):
+            for left in range(0, shape.width, _TILE):
+                rows = slice(top, min(top + _TILE, shape.height))
+                columns = slice(left, min(left + _TILE, shape.width))
+                y, x = top // stride, left // stride
+                yield frame, (rows, columns), (slice(y, y + step), slice(x, x + step))

@@ -98,6 +98,7 @@ class Encoder:
             step=int(params["step"]),
             drop=1 if rounds < _MANY else 0,
             known=params["classes"] == 0,
+            paper=params["mode"] == "paper",
         )
         level = _SLOW if rounds >= _MANY else 3
         self._settings = Settings(effort, _ORDERS[str(params["prior"])], level, self._block)

@@ -25,7 +25,7 @@ def picture(frames: int, height: int, width: int) -> tuple[NDArray[np.uint8], Sh
     return np.clip(noisy, 0, 255).astype(np.uint8), Shape(3, frames, height, width, 8)
 
 
-@pytest.mark.parametrize("size", [(1, 1, 1), (1, 1, 9), (2, 17, 31), (3, 8, 8)])
+@pytest.mark.parametrize("size", [(1, 1, 1), (1, 1, 9), (2, 17, 31), (3, 8, 8), (1, 5, 300)])
 def test_pictures_come_back(size: tuple[int, int, int]) -> None:
     samples, shape = picture(*size)
     coded = encode_paper(samples, shape)
