@@ -7,6 +7,8 @@ missing, or which brings the process down, costs nothing but its own row.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from nncomp.bench.subjects import BYTES, WIDTHS
@@ -27,11 +29,13 @@ class Functions:
         compress: From bytes to anything that `decompress` takes and `len` counts.
         decompress: To a buffer, in whatever form the library gives it.
         spoils: It writes to its input, and so gets a copy, made outside the timing.
+        weights: Bytes of files in the package that decoding of a result may need besides.
     """
 
     compress: Callable[[Any], Any]
     decompress: Callable[[Any], Any]
     spoils: bool = False
+    weights: Callable[[Any], int] = lambda blob: 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,19 @@ def own(method: str, level: int | None, subject: Subject, threads: int, device: 
     return Functions(
         lambda data: nncomp.compress(data, method, level=level, **options),
         lambda archive: nncomp.decompress(archive, **options),
+        weights=_shipped,
     )
+
+
+def _shipped(archive: bytes) -> int:
+    """Bytes of what the package brings for the codecs of an archive."""
+    import nncomp
+    from nncomp.codecs.registry import by_name
+
+    root = resources.files("nncomp")
+    names = {info.codec for info in nncomp.inspect(BytesIO(archive))}
+    files = {file for name in names for file in getattr(by_name(name), "shipped", ())}
+    return sum(len((root / file).read_bytes()) for file in files)
 
 
 # --- compressors of numbers ----------------------------------------------------------

@@ -214,6 +214,7 @@ class _Entry:
     plan: Plan
     alive: bool = True
     _size: int | None = None
+    _weights: int = 0
     _error: str | None = None
     _stopped: bool = False
     _runs: dict[str, list[Runs]] = field(default_factory=lambda: {way: [] for way in WAYS})
@@ -251,7 +252,7 @@ class _Entry:
     def _note(self, way: str, answer: dict[str, Any]) -> None:
         if self._size not in (None, answer["size"]):
             raise FailedError(f"gave archives of {self._size} and of {answer['size']} bytes")
-        self._size = answer["size"]
+        self._size, self._weights = answer["size"], answer["weights"]
         self._runs[way].append(Runs(**answer["runs"]))
 
     @property
@@ -268,6 +269,7 @@ class _Entry:
             kind=self.contestant.kind,
             raw_size=self.subject.size,
             size=self._size,
+            weights=self._weights,
             compress=_together(self._runs["compress"]),
             decompress=_together(self._runs["decompress"]),
             verified=verified,

@@ -8,7 +8,8 @@ not counted, which compiles and loads what there is to, and from then on does wh
 a line of JSON each way:
 
     parent  the fields of a `Job`           worker  {}
-    parent  {"way": "compress"}             worker  {"size": BYTES, "runs": fields of `Runs`}
+    parent  {"way": "compress"}             worker  {"size": BYTES, "weights": BYTES,
+                                                     "runs": fields of `Runs`}
     parent  {"way": "decompress"}           the same, for what compress left
 
 Files are read, results compared and freed outside the timing. Each answer can be
@@ -74,7 +75,13 @@ class Job:
 
 
 class Work(Protocol):
-    """A contestant with its file: each direction gives the archive's size and one run."""
+    """A contestant with its file: each direction gives the archive's size and one run.
+
+    Attributes:
+        weights: Bytes of shipped files that decoding of the archive may need besides.
+    """
+
+    weights: int
 
     def compress(self) -> tuple[int, Runs]: ...
 
@@ -96,6 +103,7 @@ class InMemory:
     def __init__(self, functions: Functions, path: Path, head: int = _HEAD) -> None:
         self._functions, self._path, self._head = functions, path, head
         self._blob: Any = b""
+        self.weights = 0
 
     def warm_up(self) -> None:
         """Load and compile, on the head of the file; on more of it where that is quick.
@@ -122,6 +130,7 @@ class InMemory:
         self._blob = b""
         data = self._read()
         self._blob, runs = _timed(self._functions.compress, lambda: self._fresh(data))
+        self.weights = self._functions.weights(self._blob)
         return len(self._blob), runs
 
     def decompress(self) -> tuple[int, Runs]:
@@ -183,6 +192,8 @@ def _compare(raw: memoryview, read: Callable[[int], bytes]) -> None:
 
 class OnFiles:
     """Commands from file to file, timed from their start to their end."""
+
+    weights = 0
 
     def __init__(self, commands: Commands, path: Path, folder: Path) -> None:
         self._commands, self._path, self._folder = commands, path, folder
@@ -292,7 +303,7 @@ def main() -> None:
         for line in sys.stdin:
             way = json.loads(line)["way"]
             size, runs = work.compress() if way == "compress" else work.decompress()
-            say({"size": size, "runs": asdict(runs)})
+            say({"size": size, "weights": work.weights, "runs": asdict(runs)})
     except Exception as error:  # whatever a contestant raises is its result
         say({"problem": str(error) or type(error).__name__})
 

@@ -149,18 +149,18 @@ class Display:
                 raise UsageError(f"{name} is measured, and would be overwritten")
 
     def show(self, record: Record) -> None:
-        """Write all that was asked for."""
+        """Write all that was asked for, what needs other libraries last."""
         from nncomp.bench import page, plot
 
-        if self.plot is not None:
-            plot.save(record, Path(self.plot))
-        if self.page is not None:
-            Path(self.page).write_text(page.as_html(record), encoding="utf-8")
         text = self._text(record).rstrip("\n")
         if self.target is None:
             click.echo(text)
         else:
             Path(self.target).write_text(f"{text}\n", encoding="utf-8")
+        if self.plot is not None:
+            plot.save(record, Path(self.plot))
+        if self.page is not None:
+            Path(self.page).write_text(page.as_html(record), encoding="utf-8")
 
     def _text(self, record: Record) -> str:
         from nncomp.bench import table

@@ -38,6 +38,7 @@ class _Fsar:
     version = 1
     profile = 0
     independent = True
+    shipped = ("codecs/image/known.npz", "weights/fsar.safetensors")  # for classes=0, mode=paper
     params = (
         Param(
             "shape",

@@ -178,6 +178,13 @@ def test_a_base_goes_both_ways(tmp_path: Path) -> None:
     assert row.size < len(noise) / 10
 
 
+def test_what_the_package_ships_is_told(text: Subject) -> None:
+    chosen = contestants.methods(["fsar", "zstd"])
+    _, pictures, coded = measure([text], chosen, ONE).rows
+    assert pictures.weights > 100_000  # a network; of the text nothing is coded with it
+    assert coded.weights == 0
+
+
 # --- what goes wrong -----------------------------------------------------------------
 
 
