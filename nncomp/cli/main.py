@@ -21,6 +21,7 @@ from nncomp.cli.decompress import decompress
 from nncomp.cli.explain import explain
 from nncomp.cli.list import list_archives
 from nncomp.cli.test import test
+from nncomp.cli.train_image import train_image
 from nncomp.errors import UsageError
 
 __all__ = ["main", "program"]
@@ -66,7 +67,7 @@ def program() -> None:
     """
 
 
-for _command in (compress, decompress, test, list_archives, explain, bench):
+for _command in (compress, decompress, test, list_archives, explain, bench, train_image):
     program.add_command(_command)
 
 

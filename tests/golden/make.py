@@ -174,6 +174,7 @@ def pictures() -> Iterator[tuple[str, str, bytes]]:
     yield "", "", colours
     yield "-small", "prior=o1s", b"P6 17 31 255\n" + pixels(3, 1, 31, 17)
     yield "-everything", "classes=9,rounds=6,step=1", colours
+    yield "-paper", "mode=paper", colours
     deep = b"".join(struct.pack(">H", 300 * byte) for byte in pixels(1, 1, 50, 60))
     yield "-deep", "classes=3,prior=o0", b"P5 60 50 65535\n" + deep
     yield (
