@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+PICTURES = README[README.index("### Pictures") : README.index("### Tensors and model files")]
 TENSORS = README[README.index("### Tensors and model files") : README.index("### Embedding tables")]
 EMBEDDINGS = README[README.index("### Embedding tables") : README.index("### Pipes")]
 
@@ -169,10 +170,12 @@ def test_commands_for_tensors(shell: str) -> None:
     assert "(lossy: abs<=0.001)" in shell
 
 
-def test_every_parameter_of_zipnn_is_in_the_table() -> None:
-    rows = re.findall(r"^\| ([^|]*) \|", table("| parameters | what they set"), re.MULTILINE)
+@pytest.mark.parametrize(("method", "section"), [("zipnn", TENSORS), ("fsar", PICTURES)])
+def test_every_parameter_is_in_the_table(method: str, section: str) -> None:
+    titles = "| parameters | what they set"
+    rows = re.findall(r"^\| ([^|]*) \|", table(titles, section), re.MULTILINE)
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-    assert named == [p.name for p in by_name("zipnn").params if p.name != "base"]
+    assert sorted(named) == sorted(p.name for p in by_name(method).params if p.name != "base")
 
 
 def test_every_option_of_zipnn_has_a_counterpart() -> None:
