@@ -19,16 +19,29 @@ Importing this module loads no numba; decorating a function does.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakSet
 
 import xxhash
 
-__all__ = ["announced", "bare_inline", "bare_kernel", "inline", "kernel", "on_compile"]
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = [
+    "announced",
+    "bare_inline",
+    "bare_kernel",
+    "compiled_module",
+    "inline",
+    "kernel",
+    "on_compile",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -156,3 +169,17 @@ def _listen() -> None:
 
     register: Any = event.register  # untyped in numba
     register("numba:compile", Listener())
+
+
+@cache
+def compiled_module(name: str) -> ModuleType | None:
+    """A module of kernels that has a twin in NumPy.
+
+    None where numba is missing, or switched off by NNCOMP_COMPILED=0: then the twin serves.
+    """
+    if os.environ.get("NNCOMP_COMPILED") == "0":
+        return None
+    try:
+        return import_module(name)
+    except ImportError:
+        return None

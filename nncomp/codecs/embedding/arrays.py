@@ -6,9 +6,7 @@ results, and `ops` chooses.
 
 from __future__ import annotations
 
-import os
 import sys
-from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -16,12 +14,12 @@ from numpy.typing import NDArray
 
 from nncomp.codecs.embedding.contexts import costs, histograms, run_costs, scales
 from nncomp.codecs.embedding.sequence import find_intervals, follow, push_all
+from nncomp.coding.jit import compiled_module
 from nncomp.coding.rans_groups import decode_groups as decode_symbols
 from nncomp.coding.rans_groups import encode_groups as encode_symbols
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
 
     from nncomp.codecs.base import Buffer
     from nncomp.codecs.embedding.contexts import Contexts
@@ -286,19 +284,9 @@ def _numbers(contexts: Contexts) -> Array:
     return numbers
 
 
-@cache
-def _compiled() -> ModuleType | None:
-    """The compiled functions; None where numba is missing or switched off."""
-    if os.environ.get("NNCOMP_COMPILED") == "0":
-        return None
-    try:
-        from nncomp.codecs.embedding import kernels
-    except ImportError:
-        return None
-    return kernels
-
-
 def ops(*, compiled: bool) -> Ops:
     """The functions to use, compiled if that is asked for and possible."""
-    module = (_compiled() if compiled else None) or sys.modules[__name__]
+    module = (
+        compiled_module("nncomp.codecs.embedding.kernels") if compiled else None
+    ) or sys.modules[__name__]
     return cast("Ops", module)

@@ -7,21 +7,18 @@ the bit patterns; `out` never overlaps an input.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nncomp.coding.jit import compiled_module
 from nncomp.coding.rans import decode_plane as decode_ans
 from nncomp.coding.rans import encode_plane as encode_ans
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from nncomp.codecs.base import Buffer
 
 __all__ = [
@@ -158,19 +155,9 @@ def put_zeros(bitmap: Array, others: Array, out: Array) -> None:
     out[np.unpackbits(bitmap, count=len(out), bitorder="little").view(np.bool_)] = others
 
 
-@cache
-def _compiled() -> ModuleType | None:
-    """The compiled functions; None where numba is missing or switched off."""
-    if os.environ.get("NNCOMP_COMPILED") == "0":
-        return None
-    try:
-        from nncomp.codecs.tensor import kernels
-    except ImportError:
-        return None
-    return kernels
-
-
 def ops(*, compiled: bool) -> Ops:
     """The functions to use, compiled if that is asked for and possible."""
-    module = (_compiled() if compiled else None) or sys.modules[__name__]
+    module = (compiled_module("nncomp.codecs.tensor.kernels") if compiled else None) or sys.modules[
+        __name__
+    ]
     return cast("Ops", module)

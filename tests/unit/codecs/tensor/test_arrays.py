@@ -11,6 +11,7 @@ import pytest
 import nncomp
 from nncomp.codecs.tensor import arrays
 from nncomp.codecs.tensor.arrays import UNSIGNED
+from nncomp.coding.jit import compiled_module
 
 kernels = pytest.importorskip("nncomp.codecs.tensor.kernels")
 
@@ -114,9 +115,9 @@ def test_numpy_serves_where_compiled_functions_cannot(monkeypatch) -> None:
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "nncomp.codecs.tensor.kernels", None)
         patch.delattr("nncomp.codecs.tensor.kernels")
-        arrays._compiled.cache_clear()
+        compiled_module.cache_clear()
         assert arrays.ops(compiled=True) is arrays
-    arrays._compiled.cache_clear()
+    compiled_module.cache_clear()
     assert arrays.ops(compiled=True) is importlib.import_module(kernels.__name__)
 
 
