@@ -19,10 +19,10 @@ from nncomp.codecs.embedding.quantiser import BOUND_MAX
 from nncomp.codecs.embedding.records import Shape, cut
 from nncomp.codecs.embedding.summary import summarise
 from nncomp.codecs.embedding.table import AUTO, CODERS, LIBRARY_ERRORS
-from nncomp.codecs.embedding.zip_sums import ZipSums
 from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.dtypes import DTYPES
+from nncomp.codecs.tensor.formats.zip_sums import Span, ZipSums
 from nncomp.codecs.tensor.summary import Payload
 from nncomp.coding.jit import announced
 from nncomp.errors import CorruptError, MethodError
@@ -138,7 +138,11 @@ class _Emb:
         sums = ZipSums()
         with announced(context.notice):
             for coded in map_in_order(encode, records, threads):
-                coded.recode(sums.pass_on(coded.record, coded.content))
+                record = coded.record
+                spans = (
+                    Span(piece.size, piece.first and piece.kind is None) for piece in record.pieces
+                )
+                coded.recode(sums.pass_on(record.raw, coded.content, spans))
                 context.progress(len(coded.content))
                 yield Block(len(coded.content), coded.payload(), memoryview(coded.content))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nncomp.codecs.tensor.dtypes import BYTES, DTYPES
 from nncomp.codecs.tensor.formats import segments
 from nncomp.codecs.tensor.formats.base import Segment
+from nncomp.codecs.tensor.formats.zip_sums import Span
 from nncomp.codecs.tensor.layouts import BYTEWISE, PLAIN, ROTATED, ZIGZAG, Layout, layout_of
 from nncomp.codecs.tensor.probe import cheapest, cost, few_values, find_layout, planes_of, repeating
 from nncomp.codecs.tensor.segments import Piece
@@ -64,10 +65,12 @@ class Record:
     Attributes:
         raw: Its content.
         pieces: Runs of one layout; their sizes add up to its size.
+        spans: The same for segments of the file, or parts of them.
     """
 
     raw: memoryview
     pieces: list[Piece]
+    spans: list[Span]
 
 
 @dataclass
@@ -94,6 +97,7 @@ def cut(
     window = Window(chunks)
     known = [Segment(None, options.dtype)] if options.dtype else segments(window)
     pieces: list[Piece] = []
+    spans: list[Span] = []
     room = options.block
     for segment in known:
         done, decision = 0, None
@@ -107,18 +111,19 @@ def cut(
             goes_on = have == left and (segment.size is None or done + have < segment.size)
             piece = _next_piece(decision, have, done, goes_on=goes_on)
             if piece is None:
-                yield Record(window.take(), pieces)
-                pieces, room = [], options.block
+                yield Record(window.take(), pieces, spans)
+                pieces, spans, room = [], [], options.block
                 continue
             _append(pieces, piece)
+            spans.append(Span(piece.size, opens=not done and piece.floats is None))
             window.advance(piece.size)
             done += piece.size
             room -= piece.size
             if not room:
-                yield Record(window.take(), pieces)
-                pieces, room = [], options.block
+                yield Record(window.take(), pieces, spans)
+                pieces, spans, room = [], [], options.block
     if pieces:
-        yield Record(window.take(), pieces)
+        yield Record(window.take(), pieces, spans)
 
 
 def _append(pieces: list[Piece], piece: Piece) -> None:

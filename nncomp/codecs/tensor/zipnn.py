@@ -132,6 +132,8 @@ class _Zipnn:
         base = _base(params, context)
         records = cut(chunks, options, BaseTensors(base) if base else None)
         threads = threads_within(context, self.memory(params))
+        if loss := lossy.Loss.of(params):
+            records = lossy.rounded(records, loss, threads)
         with announced(context.notice):
             encoder = _Encoder(params, base)
             for block in map_in_order(encoder.encode, records, threads):
@@ -192,7 +194,6 @@ class _Encoder:
 
     def __init__(self, params: Params, base: Base | None) -> None:
         self._base = base
-        self._loss = lossy.Loss.of(params)
         self._ops = _ops(params)
         settings = Settings(
             str(params["backend"]),
@@ -204,7 +205,7 @@ class _Encoder:
         self._coder = PlaneCoder(settings, self._ops)
 
     def encode(self, record: Record) -> Block:
-        raw = self._loss.apply(record) if self._loss else record.raw
+        raw = record.raw
         parts: list[Buffer] = []
         start = 0
         for piece in record.pieces:

@@ -203,3 +203,35 @@ def test_one_kind_of_loss_at_a_time(both: str) -> None:
 def test_bounds_that_are_none(wrong: str) -> None:
     with pytest.raises(MethodError):
         nncomp.compress(b"", f"zipnn:{wrong}")
+
+
+# --- ZIP archives --------------------------------------------------------------------
+
+
+class Pipe(io.BytesIO):
+    """What cannot be gone back in: checksums stand behind the entries."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_place: int) -> int:
+        raise OSError
+
+    def tell(self) -> int:
+        raise OSError
+
+
+@pytest.mark.parametrize("block", ["64K", "1M"])
+@pytest.mark.parametrize("seekable", [True, False])
+def test_archives_of_arrays_can_still_be_read(seekable: bool, block: str) -> None:
+    """Each entry has a checksum, which has to be that of what became of it."""
+    values = np.random.default_rng(1).normal(size=(300, 64)).astype(np.float32)
+    file = io.BytesIO() if seekable else Pipe()
+    np.savez(file, a=values, whole=np.arange(5000), b=values[:20])
+    archive = nncomp.compress(file.getvalue(), f"zipnn:abs=1e-3,block={block}", threads=2)
+    out = nncomp.decompress(archive)
+    assert out != file.getvalue()
+    with np.load(io.BytesIO(out)) as arrays:
+        assert np.abs(arrays["a"] - values).max() <= 1e-3
+        assert np.array_equal(arrays["whole"], np.arange(5000))
+        assert np.abs(arrays["b"] - values[:20]).max() <= 1e-3

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nncomp.codecs.tensor.formats.zip_archive import (
     DESCRIPTOR_CRC,
@@ -24,9 +24,21 @@ from nncomp.codecs.tensor.formats.zip_archive import (
 from nncomp.errors import TensorFileError
 
 if TYPE_CHECKING:
-    from nncomp.codecs.embedding.records import Record
+    from collections.abc import Iterable
 
-__all__ = ["ZipSums"]
+__all__ = ["Span", "ZipSums"]
+
+
+class Span(NamedTuple):
+    """A run of a record.
+
+    Attributes:
+        size: Bytes.
+        opens: Whether it begins a segment of the file that is not of numbers.
+    """
+
+    size: int
+    opens: bool
 
 
 @dataclass
@@ -36,7 +48,7 @@ class _Entry:
     Attributes:
         offset: Of its local header.
         size: Bytes of its content; None: only its data descriptor says so.
-        number: Of the piece that its local header is.
+        number: Of the span that its local header is.
         header: The local header, as far as it can be changed: in the record at work.
         done: Bytes that have passed.
         before, after: CRC-32 of these, as they were and as they are.
@@ -65,36 +77,37 @@ class ZipSums:
         self._position = 0
         self._touched: set[int] = set()
 
-    def pass_on(self, record: Record, content: bytearray) -> set[int]:
+    def pass_on(self, raw: memoryview, content: bytearray, spans: Iterable[Span]) -> set[int]:
         """Make the sums in a record fit.
 
         Args:
-            record: As it was.
+            raw: The record as it was.
             content: As it is now; is changed.
+            spans: Their sizes add up to that of the record.
 
         Returns:
-            Numbers of the pieces that were changed.
+            Numbers of the spans that were changed.
         """
         self._touched = set()
         if self._position and self._entry is None:
             return self._touched
         start = 0
-        for number, piece in enumerate(record.pieces):
-            before = record.raw[start : start + piece.size]
-            after = memoryview(content)[start : start + piece.size]
-            gap = self._gap(before) if piece.first and piece.kind is None else None
+        for number, span in enumerate(spans):
+            before = raw[start : start + span.size]
+            after = memoryview(content)[start : start + span.size]
+            gap = self._gap(before) if span.opens else None
             if gap is not None:
                 self._between(before, after, gap, number)
             elif self._entry is not None:
                 self._follow(before, after)
-            start += piece.size
-            self._position += piece.size
+            start += span.size
+            self._position += span.size
         if self._entry is not None:
             self._entry.header = None
         return self._touched
 
     def _gap(self, data: memoryview) -> int | None:
-        """Bytes of the data descriptor that a piece between entries begins with; or None."""
+        """Bytes of the data descriptor that a span between entries begins with; or None."""
         entry = self._entry
         if entry is None:
             return 0 if self._position == 0 and is_local(bytes(data[:4])) else None
