@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Choice", "Display", "Gate"]
 
 METHODS = ("lz4", "zstd", "zipnn", "mix -1", "mix")
-"""Those that are measured where nobody says which."""
-_FIRST_LOOK = (*METHODS, "sep -1")  # 15 KB/s, which only small files are for
+"""Those that are measured where nobody says which; `sep` takes too long for most files."""
 _FIRST_LOOK_SECONDS = 45.0  # a busy machine needs more, and some rows will say so
 
 
@@ -83,7 +82,7 @@ class Choice:
             plan = replace(plan, seconds=_FIRST_LOOK_SECONDS)
         if self.made_up:
             plan = replace(plan, seed=plan.seed or synthetic.SEED)
-        chosen = contestants.methods(self.methods or (_FIRST_LOOK if small else METHODS))
+        chosen = contestants.methods(self.methods or METHODS)
         others, missing = ([], {}) if self.peers == ("none",) else contestants.peers(self.peers)
         for name, install in missing.items():
             console.info(f"{name} is not on this machine; {install}")
