@@ -99,7 +99,7 @@ def encode_groups(codes: Array, base: int, machine: Machine) -> list[Buffer]:
     for some in _slices(sizes):
         low = int(flat[some].min())
         group = flat[some] - np.uint32(low)
-        shift = _choose_shift(group, machine.functions)
+        shift = _choose_shift(group, low, machine.functions)
         symbols[some] = group >> np.uint32(shift)
         heads.append(pack_varint(low) + bytes([shift]))
         if shift:
@@ -182,13 +182,21 @@ def _decode_contexts(source: Cursor, shape: tuple[int, int], machine: Machine) -
     return Contexts(classes[: shape[0]], classes[shape[0] :], map_)
 
 
-def _choose_shift(codes: Array, functions: Ops) -> int:
-    """How many low bits of codes to keep apart, by what a sample would take."""
+def _choose_shift(codes: Array, low: int, functions: Ops) -> int:
+    """How many low bits of codes to keep apart, by what a sample would take.
+
+    Args:
+        codes: Of a group, less the least of them.
+        low: The least; no symbol may stand for a code that has more than 32 bits.
+        functions: What computes.
+    """
     least = max(0, int(codes.max()).bit_length() - 8)
+    most = min(_SHIFT_MAX, (((1 << 32) - low) // _SYMBOLS).bit_length() - 1)
     sample = codes[:: len(codes) // _SAMPLE + 1]
     counts = np.zeros((_TRIES, _SYMBOLS), np.int64)
     counts[0] = np.bincount(sample >> np.uint32(least), minlength=_SYMBOLS)
     for more in range(1, _TRIES):
         counts[more, : _SYMBOLS // 2] = counts[more - 1, ::2] + counts[more - 1, 1::2]
     bits = UNIT * len(sample) * np.arange(_TRIES)
-    return least + int(np.argmin(functions.costs(counts, log_table()) + bits))
+    costs = functions.costs(counts, log_table()) + bits
+    return least + int(np.argmin(costs[: most - least + 1]))

@@ -67,6 +67,15 @@ def test_round_trip(coder: str, dtype: str, relative: float) -> None:
         assert decoded.tobytes() == values.tobytes()
 
 
+@pytest.mark.parametrize("bits", [27, 28, 29, 30, 31])
+def test_smooth_codes_of_many_bits(bits: int) -> None:
+    """Of which most are kept as low bits: symbols stand for no code above 32 bits."""
+    values = RANDOM.uniform(-1, 1, (200, 16))
+    payload = both_ways(values, bound=2.0 ** (1 - bits), entropy="ans")
+    assert within(values, decode_table(payload, LIMIT), 2.0 ** (1 - bits))
+    assert describe_table(table.Cursor(payload)).bound
+
+
 def test_bfloat16() -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes")
     values = lookups(200, 16).astype(ml_dtypes.bfloat16)
