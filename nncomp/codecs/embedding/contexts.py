@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASSES",
+    "COLUMNS_MAX",
     "SCALES",
     "TABLE",
     "UNIT",
@@ -47,6 +48,8 @@ CLASSES = 16
 SCALES = 2 * CLASSES - 1
 """Sums of a class of a row and one of a column."""
 _SAMPLE = 1 << 15  # elements looked at, at most
+COLUMNS_MAX = _SAMPLE
+"""Of tables with contexts: these take memory for each class of rows and each column."""
 UNIT = 256
 """Of a bit: what costs are counted in."""
 TABLE = 6 * UNIT

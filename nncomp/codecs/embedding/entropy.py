@@ -16,6 +16,7 @@ import numpy as np
 
 from nncomp.codecs.embedding.contexts import (
     CLASSES,
+    COLUMNS_MAX,
     SCALES,
     UNIT,
     Contexts,
@@ -128,15 +129,16 @@ def decode_groups(source: Cursor, shape: tuple[int, int], machine: Machine) -> A
             if shift * int(sizes[k]) % 8 and packed[-1] >> shift * int(sizes[k]) % 8:
                 raise CorruptError("low bits of codes go on behind the last code")
             machine.functions.unpack_bits(packed, shift, bits[some])
+    if contexts is None:
+        codes = symbols.astype(np.uint32)
+        codes <<= shifts[0]
+        codes += lows[0]
+        if len(bits):
+            codes += bits
+        return codes
     out = np.empty(shape, np.uint32)
-    machine.functions.scatter(symbols, bits, lows, shifts, contexts or _one_context(shape), out)
+    machine.functions.scatter(symbols, bits, lows, shifts, contexts, out)
     return out.reshape(-1)
-
-
-def _one_context(shape: tuple[int, int]) -> Contexts:
-    """Where all elements are alike."""
-    classes = (np.zeros(size, np.uint8) for size in (*shape, SCALES))
-    return Contexts(*classes)
 
 
 def _slices(sizes: Array) -> Iterator[slice]:
@@ -172,6 +174,8 @@ def _decode_contexts(source: Cursor, shape: tuple[int, int], machine: Machine) -
     size = unpack_varint(source)
     if not size:
         return None
+    if shape[1] > COLUMNS_MAX:
+        raise CorruptError("a table of so many columns has contexts")
     classes = machine.functions.decode_symbols(source.take(size), np.array(shape))
     packed = np.frombuffer(source.take(-(-(SCALES - 1) // 8)), np.uint8)
     steps = unpack_bitmap(packed, SCALES - 1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nncomp.codecs.embedding import machine, parts, table
+from nncomp.codecs.embedding import contexts, machine, parts, table
 from nncomp.codecs.embedding.arrays import ops
 from nncomp.codecs.embedding.contexts import choose_contexts
 from nncomp.codecs.embedding.table import CODERS, decode_table, describe_table, encode_table
@@ -160,6 +160,20 @@ def test_wide_and_long_tables(shape: tuple[int, int]) -> None:
     values = RANDOM.normal(size=shape).astype(np.float32) * np.arange(1, shape[1] + 1)
     values = values.astype(np.float32)
     assert within(values, decode_table(encode_table(values, bound=1.0), LIMIT), 1.0)
+
+
+def test_contexts_of_too_many_columns_are_refused() -> None:
+    """They would take a hundred bytes and more for each column."""
+    values = RANDOM.normal(size=(1, contexts.COLUMNS_MAX + 1)).astype(np.float32)
+    payload = encode_table(values, bound=0.1, entropy="ans")
+    assert within(values, decode_table(payload, LIMIT), 0.1)
+    source = table.Cursor(payload)
+    table.read_shape(source)
+    parts.read_head(source)
+    assert payload[source.offset] == 0  # there are none
+    damaged = payload[: source.offset] + bytes([1]) + payload[source.offset + 1 :]
+    with pytest.raises(CorruptError, match="so many columns"):
+        decode_table(damaged, LIMIT)
 
 
 def test_several_parts() -> None:
