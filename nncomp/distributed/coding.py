@@ -36,6 +36,13 @@ _NAMES = {
     torch.float64: "F64",
 }
 """What is coded, and how the codec calls it."""
+_DECODED = {
+    torch.float16: "float16",
+    torch.bfloat16: "uint16",
+    torch.float32: "float32",
+    torch.float64: "float64",
+}
+"""As what it comes back."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ def _decode(kind: int, body: memoryview, shape: Sequence[int], dtype: torch.dtyp
     raw_size = _byte_size(shape, dtype)
     if kind == _CODED:
         rows = decode_table(body, raw_size)
-        if rows.nbytes != raw_size or rows.itemsize != dtype.itemsize:
+        if rows.nbytes != raw_size or rows.dtype.name != _DECODED.get(dtype):
             raise PeerError(f"{list(shape)} of {dtype} expected, got {rows.shape} of {rows.dtype}")
         return as_tensor(rows, shape, dtype)
     if kind != _RAW or len(body) != raw_size:

@@ -96,6 +96,22 @@ def test_messages_of_other_tensors(message: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (torch.float16, torch.bfloat16),
+        (torch.bfloat16, torch.float16),
+        (torch.float32, torch.int32),
+        (torch.float64, torch.int64),
+    ],
+    ids=str,
+)
+def test_types_of_one_size_are_told_apart(sent: torch.dtype, expected: torch.dtype) -> None:
+    message = pack([rows(300, 8, sent)], Coding(0.1))
+    with pytest.raises(PeerError, match="expected, got"):
+        unpack(memoryview(message), [(300, 8)], expected)
+
+
+@pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         ((0.0,), "above zero"),
