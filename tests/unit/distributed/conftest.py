@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-PATIENCE = 60  # seconds; whatever takes longer hangs
+PATIENCE = 300  # seconds; whatever takes longer hangs, on a busy machine too
 
 
 class Group:
@@ -34,8 +34,10 @@ class Group:
             )
             for rank in range(world)
         ]
+        # Loading PyTorch takes its time, and none of what a job has.
+        assert self._lines() == ["ready\n"] * world
 
-    def __call__(self, job: str, *, timeout: float = 20, **arguments: Any) -> list[Any]:
+    def __call__(self, job: str, *, timeout: float = 120, **arguments: Any) -> list[Any]:
         """Answers of all ranks; None from those that ended instead."""
         self._jobs += 1
         store = str(self._folder / f"store-{self._jobs}")
@@ -44,13 +46,16 @@ class Group:
             assert process.stdin
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
+        return [json.loads(line) if line else None for line in self._lines()]
+
+    def _lines(self) -> list[str]:
+        """What each process says next; nothing where it ended."""
         watch = threading.Timer(PATIENCE, self.kill)
         watch.start()
         try:
-            lines = [process.stdout.readline() for process in self.processes if process.stdout]
+            return [process.stdout.readline() for process in self.processes if process.stdout]
         finally:
             watch.cancel()
-        return [json.loads(line) if line else None for line in lines]
 
     def kill(self) -> None:
         """End them, whatever they are doing."""

@@ -2,8 +2,8 @@
 
     python ranks.py RANK WORLD
 
-Jobs come as lines of JSON, {"job", "store", "timeout", ...arguments}; the answer to each is a
-line too: what it returned, or the error it raised.
+It says that it is ready. Jobs come as lines of JSON, {"job", "store", "timeout", ...arguments};
+the answer to each is a line too: what it returned, or the error it raised.
 """
 
 from __future__ import annotations
@@ -199,10 +199,16 @@ JOBS = {
 # --- the process ---------------------------------------------------------------------
 
 
+def tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     rank, world = int(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
     warnings.simplefilter("error")
+    tell("ready")
     for line in sys.stdin:
         order = json.loads(line)
         job, store, timeout = (order.pop(key) for key in ("job", "store", "timeout"))
@@ -219,8 +225,7 @@ def main() -> None:
             kinds = [kind.__name__ for kind in type(error).__mro__]
             answer = {"error": kinds, "message": str(error)}
         dist.destroy_process_group()
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        tell(json.dumps(answer))
 
 
 if __name__ == "__main__":
