@@ -182,7 +182,7 @@ class Rank:
                 all_ = [torch.empty_like(own) for _ in range(self.ranks)]
                 dist.all_gather(all_, own)
                 scores.append(torch.cat(all_).numpy())
-                clicks.append(batch.clicks.numpy())
+                clicks.append(batch.clicks[: len(scores[-1])].numpy())
         return area_under_curve(np.concatenate(clicks), np.concatenate(scores))
 
     # --- all steps ---------------------------------------------------------------
@@ -239,7 +239,7 @@ def work(rank: int, options: argparse.Namespace, folder: str) -> None:
 
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Train; the results of all ranks as one for each run."""
-    with tempfile.TemporaryDirectory(dir=options.tmp) as folder:
+    with tempfile.TemporaryDirectory(dir=options.tmp and options.tmp.resolve()) as folder:
         mp.spawn(work, (options, folder), nprocs=options.ranks)
         paths = [Path(folder) / f"{rank}.json" for rank in range(options.ranks)]
         ranks = [json.loads(path.read_text()) for path in paths]
@@ -294,7 +294,12 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--ranks", type=int, default=4)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--batch", type=int, default=2048, help="impressions, of all ranks")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=2048,
+        help="of all ranks; what no rank gets an equal part of is left out",
+    )
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--cap", type=int, default=50_000, help="rows of the largest tables")
     parser.add_argument("--seed", type=int, default=0)

@@ -89,7 +89,7 @@ def alone(model: ModuleType, steps: int, tests: int) -> tuple[float, float]:
 
     steppers = model.optimisers(tables, towers)
     for step in range(steps):
-        batch = log.batch(step, 64)
+        batch = log.batch(step, 65).rows(slice(64))  # of which two ranks have equal parts
         loss = model.loss_of(logits(batch), batch.clicks)
         towers.zero_grad()
         for table in tables:
@@ -99,7 +99,7 @@ def alone(model: ModuleType, steps: int, tests: int) -> tuple[float, float]:
             stepper.step()
         losses.append(loss.item())
     for number in range(10_000_000, 10_000_000 + tests):
-        batch = log.batch(number, 64)
+        batch = log.batch(number, 65).rows(slice(64))
         clicks.append(batch.clicks.numpy())
         scores.append(logits(batch).detach().numpy())
     return float(np.mean(losses)), model.area_under_curve(
@@ -111,8 +111,9 @@ def test_two_ranks_learn_as_one_does(
     model: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = tmp_path / "record"
+    small = (*SMALL, "--batch", "65", "--timeout", "300")
     steps = ("--steps", "6", "--every", "6", "--test", "2", "--until", "3", "--classify", "2")
-    printed = script("dlrm.py", "--ranks", "2", *SMALL, *steps, "--save", name)
+    printed = script("dlrm.py", "--ranks", "2", *small, *steps, "--save", name)
     record = json.loads(name.with_suffix(".json").read_text())
     import_module("dlrm").print_record(record)
     assert capsys.readouterr().out == printed
