@@ -37,6 +37,7 @@ __all__ = [
     "decode_record",
     "decode_segment",
     "encode_record",
+    "read_fitting_shape",
 ]
 
 OTHER, TABLE = range(2)
@@ -150,10 +151,16 @@ def _encode_table(raw: memoryview, piece: Piece, wanted: Wanted) -> bytes:
     return encode_patterns(rows, kind, bound, wanted.entropy, wanted.bandwidth, tools)
 
 
-def _decode_table(source: Cursor, out: Array) -> None:
+def read_fitting_shape(source: Cursor, size: int) -> tuple[int, tuple[int, int]]:
+    """`read_shape`, of a table that a segment of `size` bytes is."""
     kind, shape = read_shape(source)
-    if math.prod(shape) * PATTERNS[kind].itemsize != len(out):
+    if math.prod(shape) * PATTERNS[kind].itemsize != size:
         raise CorruptError("a table is not as large as its segment")
+    return kind, shape
+
+
+def _decode_table(source: Cursor, out: Array) -> None:
+    kind, shape = read_fitting_shape(source, len(out))
     # The bytes may lie anywhere in the content, where no float could.
     rows = np.empty(shape, PATTERNS[kind])
     decode_rows(source, kind, rows, machine(len(out)))

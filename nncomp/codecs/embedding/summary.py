@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nncomp.codecs.embedding.payload import OTHER, TABLE, decode_segment
+from nncomp.codecs.embedding.payload import OTHER, TABLE, decode_segment, read_fitting_shape
 from nncomp.codecs.embedding.table import TableInfo, describe_table
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.summary import SegmentSummary, skip_plane
@@ -51,7 +51,9 @@ def summarise(payload: Payload, size: int) -> Iterator[SegmentSummary]:
             raise CorruptError("a segment has no size that fits, or a kind that does not exist")
         done += content
         if kind == TABLE:
-            table = describe_table(Cursor(payload.take(unpack_varint(payload))))
+            coded = payload.take(unpack_varint(payload))
+            read_fitting_shape(Cursor(coded), content)  # else there could be any number of parts
+            table = describe_table(Cursor(coded))
             parts = {"tables": payload.offset - start}
             yield TableSegment(content, start, payload.offset, False, parts, parts, table)
         else:

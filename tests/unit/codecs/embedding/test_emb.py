@@ -9,6 +9,8 @@ import pytest
 import nncomp
 from nncomp.codecs.base import Block, Context, resolve_params
 from nncomp.codecs.embedding.emb import EMB
+from nncomp.codecs.embedding.summary import summarise
+from nncomp.codecs.tensor.summary import Payload
 from nncomp.errors import CorruptError, MethodError, NncompError, TruncatedError
 
 RANDOM = np.random.default_rng(29)
@@ -263,6 +265,12 @@ def block_of(payload: bytes, size: int) -> bytes:
 def test_bad_payloads(payload: bytes, size: int, reason: str) -> None:
     with pytest.raises(CorruptError, match=reason):
         block_of(payload, size)
+
+
+def test_tables_of_other_sizes_are_not_listed() -> None:
+    payload = b"\x04\x01\x04\x00\x02\x01\x00"
+    with pytest.raises(CorruptError, match="not as large as its segment"):
+        list(summarise(Payload(io.BytesIO(payload), 0, len(payload)), 4))
 
 
 def test_account_adds_up() -> None:
