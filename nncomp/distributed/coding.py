@@ -54,7 +54,7 @@ class Coding:
         mode: "rel", of the range of a tensor's finite values, or "abs".
         entropy: "auto" or one of `nncomp.codecs.embedding.table.CODERS`.
         bandwidth: Bytes per second that one rank sends at; "auto" then takes the coder that is
-            fastest by the model of `nncomp.codecs.embedding.model`. 0: that of the fewest bytes.
+            fastest by the model of `nncomp.codecs.embedding.model`. 0: the size alone counts.
 
     Raises:
         UsageError: Of the arguments.

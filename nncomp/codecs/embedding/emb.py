@@ -84,7 +84,7 @@ class _Emb:
             "choice",
             AUTO,
             choices=(AUTO, *CODERS),
-            help="what codes the rows; auto: the smallest, or the fastest by bandwidth",
+            help="what codes the rows; auto: ans, zstd where smaller, or the fastest by bandwidth",
             stored=False,
         ),
         Param(

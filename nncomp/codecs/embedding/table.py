@@ -132,8 +132,9 @@ def encode_table(
         bound: 0 or more; 0 keeps everything exactly, as NaN and infinities are in any case.
         mode: "abs": `bound` is the largest error; "rel": that divided by the difference of
             the largest and the smallest finite value of the table.
-        entropy: One of `CODERS`, or "auto": what gives the fewest bytes, or what is fastest
-            over a network of some `bandwidth`.
+        entropy: One of `CODERS`, or "auto": ANS, or Zstandard where that is smaller; or what is
+            fastest over a network of some `bandwidth`. Tables of some thousand bytes may be
+            smaller with Huffman codes.
         bandwidth: Bytes per second; 0: the size alone counts.
         dtype: "BF16" where the values are bit patterns.
 
