@@ -45,22 +45,37 @@ class GradientState:
     group: dist.ProcessGroup | None = None
     feedback: bool = False
     traffic: Traffic = field(default_factory=Traffic)
-    _left: dict[int, torch.Tensor] = field(default_factory=dict, repr=False)
+    _left: dict[int, tuple[list[int], torch.Tensor]] = field(default_factory=dict, repr=False)
 
-    def before(self, index: int, gradient: torch.Tensor) -> torch.Tensor:
+    def before(
+        self,
+        bucket: dist.GradBucket,  # type: ignore[name-defined] # torch exports it at run time
+    ) -> torch.Tensor:
         """The gradient of a bucket with what its last one left.
 
-        PyTorch forms its buckets anew after the first step; what is left then is dropped.
+        PyTorch forms its buckets anew after the first step, if only in another order of
+        parameters; what is left then is dropped.
         """
-        left = self._left.get(index)
-        if left is None or left.shape != gradient.shape:
-            return gradient
-        return gradient + left
+        gradient: torch.Tensor = bucket.buffer()
+        parameters, left = self._left.get(bucket.index(), ([], gradient))
+        return gradient + left if parameters == _parameters(bucket) else gradient
 
-    def after(self, index: int, wanted: torch.Tensor, sent: torch.Tensor) -> None:
+    def after(
+        self,
+        bucket: dist.GradBucket,  # type: ignore[name-defined] # as above
+        wanted: torch.Tensor,
+        sent: torch.Tensor,
+    ) -> None:
         """Keep what was not sent."""
         if self.feedback:
-            self._left[index] = wanted - sent
+            self._left[bucket.index()] = _parameters(bucket), wanted - sent
+
+
+def _parameters(
+    bucket: dist.GradBucket,  # type: ignore[name-defined] # as above
+) -> list[int]:
+    """Which they are: where their values lie."""
+    return [parameter.data_ptr() for parameter in bucket.parameters()]
 
 
 def gradient_hook(
@@ -74,7 +89,7 @@ def gradient_hook(
         UsageError: Gradients of a type that is not coded.
     """
     gradient = bucket.buffer()
-    wanted = state.before(bucket.index(), gradient)
+    wanted = state.before(bucket)
     shapes = [tuple(gradient.shape)]
 
     def produce() -> bytes:
@@ -94,7 +109,7 @@ def gradient_hook(
             raise PeerError(f"from rank {rank}: {error.message}") from error
         part = part.to(gradient.device)
         if rank == dist.get_rank(state.group):
-            state.after(bucket.index(), wanted, part)
+            state.after(bucket, wanted, part)
         total += part
     total /= len(messages)
     future: Future[torch.Tensor] = Future(devices=[gradient.device] if gradient.is_cuda else None)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
+
+from nncomp.distributed import Coding, GradientState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +36,20 @@ def test_what_is_rounded_away_arrives_later_with_feedback(pair: Pair) -> None:
     assert np.sum(plain, axis=0)[0] == 0  # always below the bound
     # What is missing is what was left over at the end.
     assert np.abs(np.sum(fed, axis=0) - wanted).max() <= 0.1 * (1 + 1e-4)
+
+
+def test_what_is_left_is_of_the_same_parameters() -> None:
+    """PyTorch may put them in another order after the first step."""
+    first, second = torch.zeros(2), torch.zeros(2)
+
+    def bucket(*parameters: torch.Tensor) -> Mock:
+        of = {"index": 0, "buffer": torch.ones(4), "parameters": list(parameters)}
+        return Mock(**{f"{name}.return_value": value for name, value in of.items()})
+
+    state = GradientState(Coding(0.1), feedback=True)
+    state.after(bucket(first, second), torch.ones(4), torch.tensor([1, 1, 0.75, 0.5]))
+    assert state.before(bucket(first, second)).tolist() == [1, 1, 1.25, 1.5]
+    assert state.before(bucket(second, first)).tolist() == [1, 1, 1, 1]
 
 
 def test_messages_are_counted(pair: Pair) -> None:
