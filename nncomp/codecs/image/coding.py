@@ -142,6 +142,8 @@ def decode_picture(payload: memoryview, shape: Shape) -> Array:
     text = Text(bytes(payload), 0)
     log, classes, kind = text.take(3)
     if (log, classes, kind) == (0, 0, _PAPER):
+        if not is_paper_picture(shape):
+            raise CorruptError("a picture has a model that is not for pictures of its shape")
         return decode_paper(payload[text.offset :], shape)
     classes, order = classes + 1, kind & _ORDER
     known = known_classes(shape.planes) if kind & _KNOWN else None

@@ -79,7 +79,7 @@ def tokens(depth: int) -> Tokens:
     ends = [*starts[1:], half]
     low = np.array([-end for end in reversed(ends)] + [*starts, half], np.int64)
     sizes = np.diff(low)
-    plain = np.log2(sizes).astype(np.int64)  # powers of two, so that this is exact
+    plain = np.array([int(size).bit_length() - 1 for size in sizes], np.int64)  # powers of two
     of = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
     return Tokens(low, plain, of)
 

@@ -99,9 +99,10 @@ def decode_paper(payload: memoryview, shape: Shape) -> Array:
     codes = np.stack(grids).reshape(len(grids), frames, rows, columns)
     means, contexts = _laws(loaded, codes, shape)
     reader = Reader(payload[text.offset :])
-    residuals = np.stack([reader.known(of_plane, _normal_laws()) for of_plane in contexts])
+    samples = np.empty(means.shape, np.uint8)
+    for of_plane, mean, out in zip(contexts, means, samples, strict=True):  # wide ones one by one
+        out[:] = reader.known(of_plane, _normal_laws()) + mean & 2 * _HALF - 1
     reader.end()
-    samples: Array = (residuals + means & 2 * _HALF - 1).astype(np.uint8)
     return samples.reshape(shape.planes, shape.frames, shape.height, shape.width)
 
 

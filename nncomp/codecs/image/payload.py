@@ -8,8 +8,8 @@
     piece   = varint n, varint z, z bytes: a Zstandard frame of n bytes; if z is 0, the bytes
 
 FORMAT.md describes layouts and pixels. The recipe of a PNG file makes it of its pixels, see
-`coding/png/parts.py`. Where `palette` is not 0, samples are ranks of colours by brightness,
-and the palette is at that byte of the recipe, its length in the four bytes before its type.
+`coding/png/parts.py`. Where `palette` is not 0, samples are ranks of colours by brightness, of
+8 bits whatever the layout says, and the palette is at that byte of the recipe.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ __all__ = ["Settings", "decode_payload", "encode_bytes", "encode_pictures", "enc
 _BYTES, _PICTURES, _PNG, _PNG_LINES = range(4)
 _PALETTE = b"PLTE"
 _COLOUR = 3  # bytes of one
+_RANK_DEPTH = 8  # bits of ranks of colours
 _QUICK = 1
 _FLAT = 0.8  # what quick Zstandard leaves of pixels that are drawn rather than photographed
 
@@ -80,6 +81,8 @@ def encode_png(parts: Parts, settings: Settings) -> bytes:
     """The payload of a PNG file."""
     recipe = _piece(parts.recipe)
     layout = layout_of(parts)
+    if layout is not None and layout.shape.samples > settings.most:
+        layout = None  # of less than 8 bits: more samples than bytes, and a decoder has no room
     samples = None if layout is None else layout.read(parts.content)
     found = []
     if layout is None or samples is None or _drawn(parts.content):
@@ -87,13 +90,13 @@ def encode_png(parts: Parts, settings: Settings) -> bytes:
         frame = _frame(parts.content, settings.level)
         found.append(b"".join([bytes([_PNG_LINES]), recipe, size, frame]))
     if layout is not None and samples is not None:
-        place = 0
+        place, shape = 0, layout.shape
         if parts.header is not None and parts.header.palette:
             place = parts.recipe.find(_PALETTE) + len(_PALETTE)
             rank, _ = ranks(_palette(parts.recipe, place))
             samples = rank[samples]
-            layout = layout._replace(shape=layout.shape._replace(depth=8))
-        pixels = encode_picture(samples, layout.shape, settings.effort, settings.order)
+            shape = shape._replace(depth=_RANK_DEPTH)
+        pixels = encode_picture(samples, shape, settings.effort, settings.order)
         head = [bytes([_PNG]), recipe, pack_varint(place), layout.pack()]
         found.append(b"".join([*head, pixels]))
     return min(found, key=len)
@@ -140,10 +143,11 @@ def _pixels(text: Text, payload: memoryview, recipe: bytes, most: int) -> Array:
     """The content of a PNG file."""
     place = unpack_varint(text)
     layout = Layout.unpack(text, most)
-    samples = decode_picture(payload[text.offset :], layout.shape)
+    shape = layout.shape._replace(depth=_RANK_DEPTH) if place else layout.shape
+    samples = decode_picture(payload[text.offset :], shape)
     if place:
         _, places = ranks(_palette(recipe, place))
-        samples = places[samples & 0xFF]
+        samples = places[samples]
     return layout.write(samples)
 
 

@@ -13,7 +13,7 @@ from nncomp.codecs.image.payload import (
     encode_pictures,
     encode_png,
 )
-from nncomp.coding.png.chunks import lines_size
+from nncomp.coding.png.chunks import lines_size, sample_count
 from nncomp.errors import MethodError
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def settled_block(params: Params, head: Buffer, complete: bool) -> int:
     if not complete:
         return block
     view = memoryview(head).cast("B")
-    return max(_BLOCK_MIN, min(block, max(view.nbytes, lines_size(view))))
+    # Of less than 8 bits, samples are more than bytes.
+    most = max(view.nbytes, lines_size(view), sample_count(view))
+    return max(_BLOCK_MIN, min(block, most))
 
 
 def _raw_layout(params: Params) -> Layout | None:

@@ -17,8 +17,10 @@ __all__ = [
     "SIGNATURE",
     "Chunk",
     "Header",
+    "lines_size",
     "pack_chunk",
     "read_chunks",
+    "sample_count",
 ]
 
 CHUNKS_MAX = 1 << 16
@@ -114,6 +116,17 @@ def read_chunks(file: memoryview, most: int = CHUNKS_MAX) -> tuple[list[Chunk], 
 
 def lines_size(head: memoryview) -> int:
     """Bytes that the lines of a PNG file take; 0 if no plain picture begins so."""
+    header = _plain_header(head)
+    return header.height * (header.row + 1) if header else 0
+
+
+def sample_count(head: memoryview) -> int:
+    """Samples of a PNG file; 0 if no plain picture begins so."""
+    header = _plain_header(head)
+    return header.height * header.width * header.channels if header else 0
+
+
+def _plain_header(head: memoryview) -> Header | None:
     chunks, _ = read_chunks(head, 1) if head[: len(SIGNATURE)] == SIGNATURE else ([], 0)
     header = Header.read(chunks[0].content) if chunks and chunks[0].type == HEADER else None
-    return header.height * (header.row + 1) if header and header.plain else 0
+    return header if header and header.plain else None

@@ -12,7 +12,10 @@ import pytest
 
 import nncomp
 from nncomp.codecs.base import Context, resolve_params
+from nncomp.codecs.image.fit import Effort
 from nncomp.codecs.image.fsar import FSAR
+from nncomp.codecs.image.payload import Settings as Way
+from nncomp.codecs.image.payload import decode_payload, encode_png
 from nncomp.coding.deflate.encoder import deflate
 from nncomp.coding.deflate.settings import Settings
 from nncomp.coding.png.chunks import SIGNATURE, pack_chunk
@@ -22,6 +25,7 @@ from nncomp.errors import MethodError, NncompError
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 KINDS = ["bytes", "pictures", "png", "png lines"]
+QUICK = Way(Effort(classes=4, log=3, rounds=1, step=2, drop=1), 2, 3, 1 << 16)
 
 
 def picture(planes: int, frames: int, height: int, width: int, depth: int = 8) -> np.ndarray:
@@ -116,6 +120,10 @@ FILES = {
     "png rgb 16": (png(picture(3, 1, 50, 60, 16), RGB, 16), "png"),
     "png rgba": (png(picture(4, 1, 50, 60), RGBA), "png"),
     "png palette": (png(PLACES.astype(np.uint8), PALETTE, palette=COLOURS.tobytes()), "png"),
+    "png grey 4, larger in samples than in bytes": (
+        png(picture(1, 1, 300, 301, 4), GREY, 4),
+        "png",
+    ),
     "png drawn": (png(DRAWN.astype(np.uint8), GREY), "png lines"),
     "png foreign": (png(picture(3, 1, 50, 60), RGB, foreign=True), None),
     "text": (b"a text that is no picture at all, " * 30, "bytes"),
@@ -137,6 +145,27 @@ def test_files(name: str) -> None:
     assert len(archive) <= len(data) + 100 + len(data) // 1000
     if kind is not None:
         assert kind_of(data) == kind
+
+
+def test_more_samples_than_a_record_holds() -> None:
+    """Of less than 8 bits: what is read back must have no more than records have bytes."""
+    data = FILES["png grey 4, larger in samples than in bytes"][0]
+    assert kind_of(data, "fsar:block=64K") == "png lines"
+    assert nncomp.decompress(nncomp.compress(data, "fsar:block=64K")) == data
+
+
+@pytest.mark.parametrize("width", [1, 2, 43])
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_palettes_of_any_depth(depth: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Pictures as small as these would go to Zstandard.
+    monkeypatch.setattr("nncomp.codecs.image.payload._drawn", lambda content: False)
+    colours = np.random.default_rng(3).integers(0, 256, (1 << depth, 3)).astype(np.uint8)
+    data = png(picture(1, 1, 30, width, depth), PALETTE, depth, palette=colours.tobytes())
+    parts = take_apart(memoryview(data), 1 << 16)
+    assert parts is not None
+    payload = encode_png(parts, QUICK)
+    assert KINDS[payload[0]] == "png"
+    assert decode_payload(memoryview(payload), len(data), 1 << 16) == data
 
 
 @pytest.mark.parametrize("level", range(1, 10))

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from nncomp import weights
+from nncomp.codecs.image.coding import decode_picture
 from nncomp.codecs.image.paper import decode_paper, encode_paper, is_paper_picture
 from nncomp.codecs.image.plates import Shape
-from nncomp.errors import FormatError, MissingWeightsError
+from nncomp.errors import CorruptError, FormatError, MissingWeightsError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,6 +68,15 @@ def test_other_weights_are_refused() -> None:
     assert coded[:8].hex() == weights.load("fsar").digest
     with pytest.raises(MissingWeightsError, match="are needed"):
         decode_paper(memoryview(bytes(8) + coded[8:]), shape)
+
+
+def test_pictures_of_other_shapes_by_this_model_are_refused() -> None:
+    samples, shape = picture(1, 9, 10)
+    data = memoryview(bytes([0, 0, 16]) + encode_paper(samples, shape))
+    assert np.array_equal(decode_picture(data, shape), samples)
+    for other in (shape._replace(planes=1), shape._replace(planes=4), shape._replace(depth=16)):
+        with pytest.raises(CorruptError, match="not for pictures of its shape"):
+            decode_picture(data, other)
 
 
 def test_for_three_colours_of_eight_bits_alone() -> None:
