@@ -114,7 +114,9 @@ def load(path: Path, shape: str = "auto", *, planar: bool = False, depth: int = 
     else:
         place = netpbm.find(data) or bmp.find(data) or npy.find(data)
         if place is None and shape != "auto":
-            sizes = [int(part) for part in shape.split("x")]
+            sizes = [int(part) for part in shape.split("x") if part.isdecimal()]
+            if len(sizes) != shape.count("x") + 1:
+                raise UsageError(f"--shape {shape} is not valid: expected sizes like 10x32x32x3")
             layout_or_none = npy.stack(sizes, depth, planar=planar, big=False)
             place = None if layout_or_none is None else Found(0, layout_or_none)
         if place is None or place.start + place.layout.size > len(data):
@@ -252,6 +254,9 @@ def peers(names: tuple[str, ...] = ()) -> tuple[list[Peer], dict[str, str]]:
 
     Args:
         names: Only these; all by default.
+
+    Raises:
+        UsageError: There is none of such a name.
     """
     found, missing = [], dict[str, str]()
     if find_spec("PIL"):
@@ -267,6 +272,9 @@ def peers(names: tuple[str, ...] = ()) -> tuple[list[Peer], dict[str, str]]:
         else:
             missing[program.name] = f"apt-get install {program.package}"
     if names:
+        known = [*(peer.name for peer in found), *missing]
+        if unknown := [name for name in names if name not in known]:
+            raise UsageError(f"there is no peer {unknown[0]!r}. There are {', '.join(known)}")
         found = [peer for peer in found if peer.name in names]
         missing = {name: text for name, text in missing.items() if name in names}
     return found, missing

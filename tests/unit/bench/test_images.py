@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nncomp.bench.images import Peer, Stack, as_json, as_text, load, measure, own
+from nncomp.bench.images import Peer, Stack, as_json, as_text, load, measure, own, peers
 from nncomp.cli.bench_images import images
 from nncomp.coding.png.chunks import SIGNATURE, pack_chunk
 from nncomp.errors import UsageError
@@ -49,6 +49,15 @@ def test_files_give_pixels(tmp_path: Path) -> None:
         assert stack.file == path.stat().st_size
     with pytest.raises(UsageError, match="holds no picture"):
         load(tmp_path / "a.raw")
+    with pytest.raises(UsageError, match="--shape 20xa is not valid"):
+        load(tmp_path / "a.raw", "20xa")
+
+
+def test_peers_by_name() -> None:
+    found, missing = peers(("cjxl -e 7",))
+    assert [*(peer.name for peer in found), *missing] == ["cjxl -e 7"]
+    with pytest.raises(UsageError, match="no peer 'cjxl -e 77'"):
+        peers(("cjxl -e 7", "cjxl -e 77"))
 
 
 def test_results_add_up() -> None:
