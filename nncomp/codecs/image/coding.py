@@ -35,6 +35,7 @@ CLASSES_MAX = 64
 _ORDER, _KNOWN, _OWN_LAWS, _KINDS = 3, 4, 8, 16  # of the kind of a picture
 _PAPER = 16  # this kind alone, behind two zeros
 _SMALL = 1 << 16  # samples for which shipped classes are tried
+_PIECE = 1 << 20  # samples that are counted at a time, in numbers that are wide
 
 
 def encode_picture(samples: Array, shape: Shape, effort: Effort, order: int) -> bytes:
@@ -126,8 +127,12 @@ def _judge(values: Array, fitted: Fitted, shape: Shape, plane: int) -> tuple[Arr
 def _laws(contexts: Array, residuals: Array, depth: int) -> tuple[Array, Array]:
     """The laws of a plane by level, and which levels there are."""
     of, count = tokens(depth).of, len(tokens(depth).plain)
-    own = of[residuals + (1 << depth - 1)].astype(np.int64) + contexts.astype(np.int64) * count
-    counts = np.bincount(own.ravel(), minlength=LEVELS * PHASES * count)
+    counts = np.zeros(LEVELS * PHASES * count, np.int64)
+    for start in range(0, contexts.size, _PIECE):
+        piece = np.s_[start : start + _PIECE]
+        own = contexts.ravel()[piece].astype(np.int64) * count
+        own += of[residuals.ravel()[piece] + (1 << depth - 1)]
+        counts += np.bincount(own, minlength=len(counts))
     counts = counts.reshape(LEVELS, PHASES * count)
     return fitting_laws(counts, depth), counts.sum(1) > 0
 

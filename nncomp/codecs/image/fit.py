@@ -138,7 +138,8 @@ def _settled(costs: Array, places: Array, effort: Effort) -> Array:
     """Places with regard to what telling them costs."""
     found = np.bincount(places.ravel(), minlength=len(costs)) + 1.0
     prior = np.rint((np.log2(places.size) - np.log2(found)) * 256) / 256
-    settle_places(costs * float(effort.step), prior, _ALIKE, _SETTLING, places)
+    costs *= float(effort.step)  # in place: there are many, and nobody needs them after this
+    settle_places(costs, prior, _ALIKE, _SETTLING, places)
     return places
 
 
