@@ -15,7 +15,7 @@ frequencies to tokens that sum to 2^15, none of which is 0.
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,6 +50,7 @@ _DIRECT = 16  # magnitudes with tokens of their own
 _ONE = 1 << 40
 _STEP = 64  # entries of a distribution for a width of one
 _REACH = 20 * _STEP
+_DECIMAL = Context(prec=30, rounding=ROUND_HALF_EVEN, traps=[])  # whatever the caller has set
 
 
 class Tokens(NamedTuple):
@@ -87,8 +88,7 @@ def tokens(depth: int) -> Tokens:
 @cache
 def _logistic() -> Array:
     """int64[2 * _REACH + 1]: the distribution function, of 2**40."""
-    with localcontext() as context:
-        context.prec = 30
+    with localcontext(_DECIMAL):
         step, odds, upper = (Decimal(1) / _STEP).exp(), Decimal(1), []
         for _ in range(_REACH + 1):
             upper.append(int(_ONE * odds / (1 + odds)))
@@ -99,8 +99,7 @@ def _logistic() -> Array:
 @cache
 def _normal() -> Array:
     """The same of the normal law with a standard deviation of one, by Simpson's rule."""
-    with localcontext() as context:
-        context.prec = 30
+    with localcontext(_DECIMAL):
         density = [(-((Decimal(i) / (2 * _STEP)) ** 2) / 2).exp() for i in range(2 * _REACH + 1)]
         root = (2 * Decimal("3.14159265358979323846264338328")).sqrt()
         total, upper = Decimal(0), [_ONE // 2]
@@ -119,8 +118,7 @@ def _both(upper: list[int]) -> Array:
 @cache
 def _widths() -> Array:
     """int64[SCALES]: in 2**-16."""
-    with localcontext() as context:
-        context.prec = 30
+    with localcontext(_DECIMAL):
         eighth = (Decimal(2).ln() / 8).exp()
         return np.array([int((1 << 12) * eighth**i + Decimal("0.5")) for i in range(SCALES)])
 
