@@ -120,6 +120,8 @@ def decode_payload(payload: memoryview, size: int, most: int) -> bytes:
         return unpack_frame(payload[1:], size)
     if kind == _PICTURES:
         layout = Layout.unpack(text, most)
+        if layout.size > size:  # before work is done that is for nothing
+            raise CorruptError("pictures are larger than their record", offset=text.offset)
         before, behind = _read_piece(text, size), _read_piece(text, size)
         samples = decode_picture(payload[text.offset :], layout.shape)
         raw = b"".join([before, layout.write(samples).data, behind])

@@ -21,7 +21,7 @@ from nncomp.coding.deflate.settings import Settings
 from nncomp.coding.png.chunks import SIGNATURE, pack_chunk
 from nncomp.coding.png.filters import filter_lines, least_types
 from nncomp.coding.png.parts import take_apart
-from nncomp.errors import MethodError, NncompError
+from nncomp.errors import CorruptError, MethodError, NncompError
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 KINDS = ["bytes", "pictures", "png", "png lines"]
@@ -272,6 +272,15 @@ def test_damage(name: str) -> None:
         flipped = bytearray(payload)
         flipped[bit // 8 % len(payload)] ^= 1 << bit % 8
         check_damaged(bytes(flipped), len(data), params)
+
+
+def test_pictures_larger_than_their_record_are_not_decoded() -> None:
+    data = FILES["ppm"][0]
+    params = FSAR.settle(resolve_params(FSAR, {}, None), data, True)
+    (block,) = FSAR.encode([data], params, Context())
+    assert block.payload is not None
+    with pytest.raises(CorruptError, match="larger than their record"):
+        decode_payload(memoryview(block.payload), 60 * 50 * 3 - 1, len(data))
 
 
 def check_damaged(payload: bytes, size: int, params: object) -> None:
