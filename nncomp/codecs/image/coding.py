@@ -133,8 +133,8 @@ def _laws(contexts: Array, residuals: Array, depth: int) -> tuple[Array, Array]:
         own = contexts.ravel()[piece].astype(np.int64) * count
         own += of[residuals.ravel()[piece] + (1 << depth - 1)]
         counts += np.bincount(own, minlength=len(counts))
-    counts = counts.reshape(LEVELS, PHASES * count)
-    return fitting_laws(counts, depth), counts.sum(1) > 0
+    table = counts.reshape(LEVELS, PHASES * count)
+    return fitting_laws(table, depth), table.sum(1) > 0
 
 
 def decode_picture(payload: memoryview, shape: Shape) -> Array:
