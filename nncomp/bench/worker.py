@@ -127,6 +127,7 @@ class InMemory:
         return time.perf_counter() - start
 
     def compress(self) -> tuple[int, Runs]:
+        """Read the file, and compress it."""
         self._blob = b""
         data = self._read()
         self._blob, runs = _timed(self._functions.compress, lambda: self._fresh(data))
@@ -134,6 +135,7 @@ class InMemory:
         return len(self._blob), runs
 
     def decompress(self) -> tuple[int, Runs]:
+        """Decompress what `compress` left, and compare it with the file."""
         blob, self._blob = self._blob, b""
         _, runs = _timed(self._functions.decompress, lambda: blob, self._verify)
         return len(blob), runs
@@ -204,6 +206,7 @@ class OnFiles:
         """Nothing: a program starts anew each time, and its file is in the system's cache."""
 
     def compress(self) -> tuple[int, Runs]:
+        """Copy the file, and have it compressed."""
         import shutil
 
         from nncomp.bench.programs import DATA, run
@@ -217,6 +220,7 @@ class OnFiles:
         return self._archive.stat().st_size, runs
 
     def decompress(self) -> tuple[int, Runs]:
+        """Have the archive decompressed, and compare what came of it with the file."""
         import mmap
 
         from nncomp.bench.programs import run
