@@ -90,7 +90,7 @@ def spread(entries: Sequence[dict[str, Any]], name: str) -> str:
     return f"{statistics.mean(values):.4f}{deviation}"
 
 
-def show(record: dict[str, Any]) -> str:
+def markdown(record: dict[str, Any]) -> str:
     """The tables."""
     rows = []
     for name in dict.fromkeys(entry["variant"] for entry in record["entries"]):
@@ -132,7 +132,7 @@ def main() -> None:
     """Train, measure, print."""
     arguments = options()
     if arguments.table:
-        print(show(load(arguments.table)))
+        print(markdown(load(arguments.table)))
         return
     torch.set_num_threads(1)
     paths = find_pictures(arguments.pictures)
@@ -158,7 +158,7 @@ def main() -> None:
             say(f"{name}, seed {seed}: {entry}")
             if arguments.save:
                 save(arguments.save, record)
-    print(show(record))
+    print(markdown(record))
 
 
 if __name__ == "__main__":

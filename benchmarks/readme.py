@@ -5,7 +5,8 @@
     python benchmarks/readme.py --measure NAME ...  make results/NAME.json anew, then rewrite
 
 In a document, what stands between <!-- table: RECORD, KIND --> and <!-- end --> is made here: a
-KIND of tables.py, or "plot". Measuring can be interrupted: the same call goes on, in
+KIND of tables.py, or "plot"; "figures" of a record that a script with figures of its own made.
+Measuring with `nncomp bench` can be interrupted: the same call goes on, in
 results/NAME.part.json, as long as machine, versions and settings are the same.
 """
 
@@ -20,10 +21,11 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common import DATA, HERE, ROOT, begun, result, say
+from common import DATA, HERE, ROOT, begun, load, result, say
 from tables import CORPUS, KINDS, LARGE
 
 from nncomp.bench import records
@@ -80,6 +82,33 @@ class Tensors:
         return [sys.executable, script, *self.arguments, "--data", ".", "--resume", target]
 
 
+@dataclass(frozen=True)
+class Script:
+    """A run of a script whose records have figures of their own, shown by its `markdown`.
+
+    Attributes:
+        module: Its name, without .py.
+        arguments: Beside the name of the record.
+        manual: What it needs that cannot be told here; such a record is only shown.
+    """
+
+    module: str
+    arguments: tuple[str, ...] = ()
+    manual: str = ""
+
+    def command(self, name: str, data: Path) -> list[str]:
+        """The words, run in the data folder."""
+        if self.manual:
+            raise SystemExit(f"{name} needs {self.manual}: run {self.module}.py as its help says")
+        script, target = str(HERE / f"{self.module}.py"), begun(name).stem
+        return [sys.executable, script, *self.arguments, "--save", target]
+
+    def shown(self, name: str) -> str:
+        """Its figures, in Markdown."""
+        text: str = import_module(self.module).markdown(load(result(name)))
+        return text
+
+
 def _matching(*patterns: str) -> Callable[[Path], list[str]]:
     return lambda data: [
         path.relative_to(data).as_posix()
@@ -100,7 +129,7 @@ def _large_and_corpus(data: Path) -> list[str]:
 _CLASSICS = ("zpaq", "xz", "7z", "bzip3", "brotli", "zstd")
 _LIKE_MEASURED = ("--size", "128M", "--only", "bf16", "f16", "f32", "f32-bf16")
 
-MEASUREMENTS: dict[str, Files | Tensors] = {
+MEASUREMENTS: dict[str, Files | Tensors | Script] = {
     "general": Files(_large_and_corpus, ("mix", "mix -1"), _CLASSICS),
     "sep-enwik6": Files(_matching("enwik/enwik6"), ("sep", "mix"), _CLASSICS),
     "calgary-canterbury": Files(
@@ -112,6 +141,8 @@ MEASUREMENTS: dict[str, Files | Tensors] = {
     "tensors-threads": Tensors((*_LIKE_MEASURED, "--peers", "zipnn", "--threads", "all")),
     "tensors-numpy": Tensors((*_LIKE_MEASURED, "--peers", "zipnn", "--compiled", "off")),
     "tensors-delta": Tensors(("--size", "128M", "--delta", "--only", "bf16", "f32")),
+    "images": Script("images", ("--data", ".")),
+    "image-ablation": Script("image_ablation", manual="photographs to learn from"),
 }
 """The records that documents show, by name: every file and contestant, fixed beforehand."""
 
@@ -150,11 +181,15 @@ def rewritten(document: Path) -> str:
 
     def block(found: re.Match[str]) -> str:
         name, kind = found[2], found[3]
-        if name not in MEASUREMENTS or kind not in {*KINDS, "plot"}:
+        if name not in MEASUREMENTS or kind not in _kinds(name):
             raise SystemExit(f"{document}: nothing makes {found[1].strip()}")
         return f"{found[1]}\n{_content(document, name, kind)}\n\n{found[4]}"
 
     return _BLOCK.sub(block, document.read_text(encoding="utf-8"))
+
+
+def _kinds(name: str) -> set[str]:
+    return {"figures"} if isinstance(MEASUREMENTS[name], Script) else {*KINDS, "plot"}
 
 
 def _content(document: Path, name: str, kind: str) -> str:
@@ -163,7 +198,12 @@ def _content(document: Path, name: str, kind: str) -> str:
     if kind == "plot":
         target = _plot(name).relative_to(document.parent).as_posix()
         return f"![Ratio against speed, in both directions: {name}]({target})"
-    return KINDS[kind](records.load(result(name)))
+    wanted = MEASUREMENTS[name]
+    return (
+        wanted.shown(name)
+        if isinstance(wanted, Script)
+        else KINDS[kind](records.load(result(name)))
+    )
 
 
 def plots() -> Iterator[str]:
