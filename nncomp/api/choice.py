@@ -1,13 +1,15 @@
 """`auto`: which method and level suit a content, by what it is, its size and the memory.
 
 All thresholds stand here. Speeds behind them, of one core of a shared machine: `mix` codes
-text at 240 KB/s at level 6, 370 at 3 and 470 at 1, pictures at 70 to 110; `zstd` codes text
-at 3 MB/s at level 8, at 15 at level 6. So text of up to 64 MiB takes some two minutes, other
-content up to 1 GiB five or ten, and of what comes then a gigabyte takes about one.
+text at 240 KB/s at level 6, 370 at 3 and 470 at 1, pictures at 70 to 200; `fsar` pictures at
+some 700 at level 9, and at megabytes from 6 down; `zstd` codes text at 3 MB/s at level 8, at 15
+at level 6. So text of up to 64 MiB takes some two minutes, other content up to 1 GiB five or
+ten, and of what comes then a gigabyte takes about one.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from nncomp.codecs.base import resolve_params
@@ -42,6 +44,10 @@ LADDER: tuple[tuple[str, int, int | None], ...] = (
 """Method, level, and the largest content that they are taken for in bytes, from small archives
 to fast; the last is for little memory."""
 
+# For pictures, where levels are for speed, or their pixels are more than this and `mix` would
+# take minutes; up to the size of its records.
+_PICTURES = "fsar", 9
+_PIXELS, _PIXELS_MAX = 8 * _MIB, 64 * _MIB
 # For what does not shrink in samples: finds repetitions at the speed of a disk.
 _CHEAP = "zstd", 3
 # For tensors; the level is the one that the codec has without any.
@@ -72,7 +78,8 @@ class Choice(NamedTuple):
 def choose(source: Source, level: int | None, context: Context) -> Choice:
     """Pick a method for a content.
 
-    What is looked at: 256 KiB for tensors, up to 64 MiB for what `mix` may be taken for.
+    What is looked at: 256 KiB for tensors and pictures, up to 64 MiB for what `mix` may be
+    taken for.
 
     Args:
         source: Not read beyond what is looked at.
@@ -86,6 +93,11 @@ def choose(source: Source, level: int | None, context: Context) -> Choice:
     if tensors:
         rungs = _downward(_TENSORS[0], level or _TENSORS[1])
         return _first_that_fits(rungs, source, context, f"for {tensors}, by its beginning")
+    pixels = _pixels(source)
+    if pixels <= _PIXELS_MAX and (level < _PATIENT if level and pixels else pixels > _PIXELS):
+        own = _downward(_PICTURES[0], level or _PICTURES[1])
+        rungs = chain(own, _by_size(source.size, level, _MIX))
+        return _first_that_fits(rungs, source, context, "for a picture, by its beginning")
     most = _MIX_PATIENT if level and level >= _PATIENT else _MIX
     if source.size is None or source.size <= most:
         seen = source.look(_MIX + 1)
@@ -134,6 +146,16 @@ def _tensor_format(source: Source) -> str | None:
     from nncomp.codecs.tensor.formats import format_of
 
     return format_of(bytes(source.look(HEAD_SIZE)))
+
+
+def _pixels(source: Source) -> int:
+    """Bytes of the pixels of the picture that begins here; 0 if none does that can be coded."""
+    from nncomp.codecs.image.formats import bmp, netpbm
+    from nncomp.coding.png.chunks import lines_size
+
+    head = bytes(source.look(HEAD_SIZE))
+    found = netpbm.find(head) or bmp.find(head)
+    return found.layout.size if found else lines_size(memoryview(head))
 
 
 def _worth_mixing(seen: Buffer) -> bool:

@@ -19,6 +19,7 @@ from nncomp.api.source import BufferSource, StreamSource
 from nncomp.codecs.base import Context, resolve_params
 from nncomp.codecs.registry import by_name
 from nncomp.codecs.samples import shrinks
+from nncomp.coding.png.chunks import SIGNATURE, pack_chunk
 from nncomp.errors import LimitError, MethodError
 
 MIB = 1 << 20
@@ -105,6 +106,32 @@ def test_files_shrink_as_far_as_they_do() -> None:
     assert len(paths) > 50
     noise = {path.name for path in paths if not shrinks(path.read_bytes())}
     assert noise == {path.name for path in paths if path.suffix == ".png"}
+
+
+# --- pictures
+
+
+def pgm(size: int) -> bytes:
+    return b"P5 1024 %d 255\n" % (size // 1024) + TEXT
+
+
+def png(size: int) -> bytes:
+    header = (1023).to_bytes(4, "big") + (size // 1024).to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
+    return SIGNATURE + pack_chunk(b"IHDR", header) + NOISE
+
+
+@pytest.mark.parametrize("picture", [pgm, png])
+def test_pictures(picture) -> None:
+    """Of whatever length: the head of a file tells how many pixels there are."""
+    assert picked(picture(8 * MIB)) == ("mix", 6)
+    assert picked(picture(8 * MIB), 5) == ("fsar", 5)
+    assert picked(picture(8 * MIB), 6) == ("mix", 6)
+    assert picked(picture(9 * MIB)) == ("fsar", 9)
+    assert picked(picture(9 * MIB), 1) == ("fsar", 1)
+    assert picked(picture(64 * MIB)) == ("fsar", 9)
+    assert picked(picture(65 * MIB)) == ("mix", 6)
+    assert picked(picture(65 * MIB), 2) == ("mix", 2)
+    assert picked(picture(9 * MIB), memory_limit=memory_of("zstd", 3))[0] != "fsar"
 
 
 # --- by size
