@@ -314,7 +314,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--until", type=int, default=150, help="steps until it is 1")
     parser.add_argument("--backward", type=float, default=1e-2, help="bound of rows' gradients")
     parser.add_argument("--gradients", type=float, default=1e-3, help="of networks' gradients")
-    parser.add_argument("--entropy", default="zstd", help="auto, ans, huffman, zstd or lz4")
+    parser.add_argument(
+        "--entropy", default="zstd", help="auto, ans, huffman, zstd, lz4, nvcomp-ans and so on"
+    )
     parser.add_argument(
         "--bandwidth", type=float, default=0, help="Gbit/s that `auto` chooses for; 0: fewest bytes"
     )

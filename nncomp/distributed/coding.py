@@ -1,9 +1,11 @@
 """How tensors become messages, and messages tensors again.
 
-A message is the tensors for one rank, one after the other, each after a head of nine bytes:
-what it is (0 raw, 1 coded by the embedding codec) and its size. A tensor that coding would
-not make smaller goes raw, so that a message is never longer than its tensors and their heads,
-and whoever expects one knows how much memory it may ask for.
+A message is uint8: heads of the tensors for one rank, nine bytes each, and then their bodies.
+A head tells what the body is (0 raw, 1 coded by the embedding codec, 2 coded by nvCOMP) and its
+size. A tensor that coding would not make smaller goes raw, so that a message is never longer than
+its tensors and their heads, and whoever expects one knows how much memory it may ask for.
+
+The codec works on the host, nvCOMP on a CUDA device; a message lies where its bodies were made.
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from nncomp.codecs.embedding.arrays import KINDS
 from nncomp.codecs.embedding.table import AUTO, CODERS, decode_table, encode_table
+from nncomp.distributed import nvcomp
+from nncomp.distributed.nvcomp import NVCOMP_CODERS
 from nncomp.errors import NncompError, PeerError, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Coding", "as_rows", "as_tensor", "codec_name", "largest_message", "pack", "unpack"]
 
 _HEAD = struct.Struct("<BQ")
-_RAW, _CODED = range(2)
+_RAW, _CODED, _NVCOMP = range(3)
+_ENTROPIES = (AUTO, *CODERS, *NVCOMP_CODERS)
 
 _NAMES = {
     torch.float16: "F16",
@@ -52,7 +58,9 @@ class Coding:
     Args:
         bounds: For all tensors, or for each of those that go to one rank, in their order.
         mode: "rel", of the range of a tensor's finite values, or "abs".
-        entropy: "auto" or one of `nncomp.codecs.embedding.table.CODERS`.
+        entropy: "auto" or one of `nncomp.codecs.embedding.table.CODERS`; or one of
+            "nvcomp-ans", "nvcomp-cascaded", "nvcomp-lz4" and "nvcomp-zstd": then a CUDA device
+            does it all, on all ranks, and nvCOMP has to be installed.
         bandwidth: Bytes per second that one rank sends at; "auto" then takes the coder that is
             fastest by the model of `nncomp.codecs.embedding.model`. 0: the size alone counts.
 
@@ -71,8 +79,8 @@ class Coding:
         bounds = self.bounds if isinstance(self.bounds, tuple) else (self.bounds,)
         if not all(0 < bound < math.inf for bound in bounds):
             raise UsageError(f"bounds are above zero and finite, not {self.bounds}")
-        if self.entropy not in (AUTO, *CODERS):
-            raise UsageError(f"no coder {self.entropy!r}: there are {', '.join((AUTO, *CODERS))}")
+        if self.entropy not in _ENTROPIES:
+            raise UsageError(f"no coder {self.entropy!r}: there are {', '.join(_ENTROPIES)}")
         if not 0 <= self.bandwidth < math.inf:
             raise UsageError(f"a bandwidth is 0 or more bytes per second, not {self.bandwidth}")
 
@@ -102,10 +110,8 @@ def as_rows(tensor: torch.Tensor) -> NDArray[Any]:
     Raises:
         UsageError: Of a type that is not coded.
     """
-    if tensor.dtype not in _NAMES:
-        raise UsageError(f"only {', '.join(map(str, _NAMES))} are compressed, not {tensor.dtype}")
-    count, width = math.prod(tensor.shape[:-1]), tensor.shape[-1] if tensor.dim() else 1
-    rows = tensor.detach().cpu().contiguous().reshape(count, width)
+    codec_name(tensor.dtype)  # checks it
+    rows = tensor.detach().cpu().contiguous().reshape(_rows_of(tensor.shape))
     if tensor.dtype == torch.bfloat16:
         rows = rows.view(torch.int16)
     found: NDArray[Any] = rows.numpy()
@@ -120,62 +126,95 @@ def as_tensor(rows: NDArray[Any], shape: Sequence[int], dtype: torch.dtype) -> t
 
 
 def codec_name(dtype: torch.dtype) -> str:
-    """How the codec calls a type that it codes."""
+    """How the codec calls a type that it codes.
+
+    Raises:
+        UsageError: It does not code it.
+    """
+    if dtype not in _NAMES:
+        raise UsageError(f"only {', '.join(map(str, _NAMES))} are compressed, not {dtype}")
     return _NAMES[dtype]
+
+
+def _rows_of(shape: Sequence[int]) -> tuple[int, int]:
+    """How many rows, and their width; one number each where there are none."""
+    return math.prod(shape[:-1]), shape[-1] if shape else 1
 
 
 def _byte_size(shape: Sequence[int], dtype: torch.dtype) -> int:
     return math.prod(shape) * dtype.itemsize
 
 
-def _encode(tensor: torch.Tensor, coding: Coding | None, bound: float) -> tuple[int, bytes]:
-    raw_size = _byte_size(tensor.shape, tensor.dtype)
-    if coding and raw_size:
-        coded = encode_table(
-            as_rows(tensor),
-            bound=bound,
-            mode=coding.mode,
-            entropy=coding.entropy,
-            bandwidth=coding.bandwidth,
-            dtype=_NAMES[tensor.dtype],
-        )
-        if len(coded) < raw_size:
-            return _CODED, coded
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return _RAW, flat.view(torch.uint8).numpy().tobytes()
+def _encode(tensor: torch.Tensor, coding: Coding | None, bound: float) -> tuple[int, torch.Tensor]:
+    """What the body is, and the body: uint8."""
+    tensor = tensor.detach()
+    if coding and tensor.numel():
+        kind, coded = _code(tensor, coding, bound)
+        if len(coded) < tensor.nbytes:
+            return kind, coded
+    return _RAW, tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
-def _decode(kind: int, body: memoryview, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-    """On the host."""
+def _code(tensor: torch.Tensor, coding: Coding, bound: float) -> tuple[int, torch.Tensor]:
+    name = codec_name(tensor.dtype)
+    if coding.entropy in NVCOMP_CODERS:
+        rows = tensor.reshape(_rows_of(tensor.shape))
+        kind = KINDS.index(name)
+        return _NVCOMP, nvcomp.encode(rows, kind, bound, coding.mode, coding.entropy)
+    coded = encode_table(
+        as_rows(tensor),
+        bound=bound,
+        mode=coding.mode,
+        entropy=coding.entropy,
+        bandwidth=coding.bandwidth,
+        dtype=name,
+    )
+    return _CODED, _bytes(coded)
+
+
+def _bytes(data: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+def _decode(
+    kind: int, body: torch.Tensor, shape: Sequence[int], dtype: torch.dtype
+) -> torch.Tensor:
+    """Where it was decoded."""
     raw_size = _byte_size(shape, dtype)
     if kind == _CODED:
-        rows = decode_table(body, raw_size)
+        rows = decode_table(body.numpy().data, raw_size)
         if rows.nbytes != raw_size or rows.dtype.name != _DECODED.get(dtype):
             raise PeerError(f"{list(shape)} of {dtype} expected, got {rows.shape} of {rows.dtype}")
         return as_tensor(rows, shape, dtype)
+    if kind == _NVCOMP:
+        found = nvcomp.decode(body, _rows_of(shape), dtype, KINDS.index(codec_name(dtype)))
+        return found.reshape(tuple(shape))
     if kind != _RAW or len(body) != raw_size:
         raise PeerError(f"{raw_size} bytes expected, got {len(body)} of kind {kind}")
-    result = torch.empty(tuple(shape), dtype=dtype)
-    if raw_size:
-        result.view(-1).view(torch.uint8).numpy()[:] = np.frombuffer(body, np.uint8)
+    result = torch.empty(tuple(shape), dtype=dtype, device=body.device)
+    result.view(-1).view(torch.uint8).copy_(body)
     return result
 
 
 # --- messages ------------------------------------------------------------------------
 
 
-def pack(tensors: Sequence[torch.Tensor], coding: Coding | None) -> bytes:
+def pack(tensors: Sequence[torch.Tensor], coding: Coding | None) -> torch.Tensor:
     """A message of the tensors; raw without a coding.
 
     Raises:
-        UsageError: Types that are not coded, or bounds that are too few or too many.
+        UsageError: Types that are not coded, bounds that are too few or too many, or nvCOMP or
+            a device is missing.
     """
     bounds = coding.bounds_of(len(tensors)) if coding else (0.0,) * len(tensors)
-    parts = []
-    for tensor, bound in zip(tensors, bounds, strict=True):
-        kind, body = _encode(tensor, coding, bound)
-        parts += [_HEAD.pack(kind, len(body)), body]
-    return b"".join(parts)
+    parts = [_encode(tensor, coding, bound) for tensor, bound in zip(tensors, bounds, strict=True)]
+    if not parts:
+        return torch.empty(0, dtype=torch.uint8)
+    heads = _bytes(b"".join(_HEAD.pack(kind, len(body)) for kind, body in parts))
+    # On the device if that is where all are: else at least one is on the host, and can stay.
+    devices = {body.device for _, body in parts}
+    device = devices.pop() if len(devices) == 1 else torch.device("cpu")
+    return torch.cat([one.to(device) for one in (heads, *(body for _, body in parts))])
 
 
 def largest_message(shapes: Sequence[Sequence[int]], dtype: torch.dtype) -> int:
@@ -184,19 +223,24 @@ def largest_message(shapes: Sequence[Sequence[int]], dtype: torch.dtype) -> int:
 
 
 def unpack(
-    message: memoryview, shapes: Sequence[Sequence[int]], dtype: torch.dtype
+    message: torch.Tensor, shapes: Sequence[Sequence[int]], dtype: torch.dtype
 ) -> list[torch.Tensor]:
-    """The tensors of a message, on the host.
+    """The tensors of a message, each where it was decoded.
+
+    Args:
+        message: uint8, on the host or on a device.
+        shapes, dtype: Of the tensors.
 
     Raises:
-        PeerError: It is no message of such tensors.
+        PeerError: It is no message of such tensors, or nvCOMP or a device is missing.
     """
-    tensors, place = [], 0
-    for number, shape in enumerate(shapes):
-        if len(message) - place < _HEAD.size:
-            raise PeerError(f"the message ends before tensor {number}")
-        kind, size = _HEAD.unpack_from(message, place)
-        place += _HEAD.size
+    tensors, place = [], _HEAD.size * len(shapes)
+    if len(message) < place:
+        raise PeerError("the message ends within the heads of its tensors")
+    heads = list(_HEAD.iter_unpack(message[:place].cpu().numpy().tobytes()))
+    if any(kind == _CODED for kind, _ in heads):
+        message = message.cpu()  # at once
+    for number, ((kind, size), shape) in enumerate(zip(heads, shapes, strict=True)):
         if size > len(message) - place:
             raise PeerError(f"tensor {number} is said to have {size} bytes, which are not there")
         try:

@@ -8,9 +8,10 @@ tried on one machine::
     looked_up = simulation(looked_up, iteration)
 
 Results are those that the codec gives back for the same tensors, bit for bit, unless NaN,
-infinities and the like make up a quarter of a tensor: it does not quantise such ones, and looks
-at different rows only to tell. An exchange compresses each rank's part by itself, with a range of
-its own: cut the tensors the same way to simulate that.
+infinities and the like make up a quarter of a tensor: it does not quantise such ones, and looks at
+different rows only to tell. Those of nvCOMP's coders are the same but for float16, which they round
+by way of float32, and but for which parts of large tensors are quantised. An exchange compresses
+each rank's part by itself, with a range of its own: cut the tensors the same way to simulate that.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ After any of these the ranks are no longer in step, and the group is of no use.
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,77 +32,73 @@ _FAILED = -1  # in place of a size
 
 
 def exchange_bytes(
-    produce: Callable[[], Sequence[bytes]],
+    produce: Callable[[], Sequence[torch.Tensor]],
     limits: Sequence[int],
     group: dist.ProcessGroup | None = None,
-) -> list[memoryview]:
+) -> list[torch.Tensor]:
     """Send a message to each rank, and receive one from each; a collective operation.
 
     Args:
-        produce: Makes the messages, one for each rank. Whatever it raises is raised here
-            after the others were told.
+        produce: Makes the messages, one for each rank: uint8, of one dimension, wherever they
+            are. Whatever it raises is raised here after the others were told.
         limits: The longest message to accept, from each rank.
         group: Of gloo, NCCL or any other backend with `all_to_all_single`.
 
     Returns:
-        What each rank sent, on the host.
+        What each rank sent; on the device with NCCL, else on the host.
 
     Raises:
         PeerError: Another rank failed, has gone, or would send too much.
     """
-    count = dist.get_world_size(group)
-    try:
+    with _telling(group):
         messages = list(produce())
-    except Exception:
-        with suppress(PeerError):  # that they cannot be told is no news
-            _swap_sizes([_FAILED] * count, group)
-        raise
+    device = _device(group)
     outgoing = [len(message) for message in messages]
     incoming = _swap_sizes(outgoing, group)
     _check(incoming, limits)
-    device = _device(group)
-    # One byte more, for a tensor cannot be made of none.
-    joined = bytearray().join([*messages, b"\0"])
-    sent = torch.frombuffer(joined, dtype=torch.uint8)[:-1].to(device)
     received = torch.empty(sum(incoming), dtype=torch.uint8, device=device)
-    with _failures():
+    with _failures(device):
+        sent = torch.cat([message.to(device) for message in messages])
         dist.all_to_all_single(received, sent, incoming, outgoing, group=group)
-        whole = received.cpu().numpy().data
-    ends = torch.tensor([0, *incoming]).cumsum(0).tolist()
-    return [whole[start:end] for start, end in pairwise(ends)]
+    return list(torch.split(received, incoming))
 
 
 def gather_bytes(
-    produce: Callable[[], bytes], limit: int, group: dist.ProcessGroup | None = None
-) -> list[memoryview]:
+    produce: Callable[[], torch.Tensor], limit: int, group: dist.ProcessGroup | None = None
+) -> list[torch.Tensor]:
     """Send all ranks the same message, and receive one from each; otherwise as above.
 
     Messages go padded to the longest one, for there is no gathering of different sizes.
     """
     count = dist.get_world_size(group)
-    try:
+    with _telling(group):
         message = produce()
-    except Exception:
-        with suppress(PeerError):
-            _swap_sizes([_FAILED] * count, group)
-        raise
+    device = _device(group)
     sizes = _swap_sizes([len(message)] * count, group)
     _check(sizes, [limit] * count)
-    device = _device(group)
-    longest = max(sizes)
-    padded = bytearray(message).ljust(max(1, longest), b"\0")
-    sent = torch.frombuffer(padded, dtype=torch.uint8).to(device)
-    received = [torch.empty_like(sent) for _ in range(count)]
-    with _failures():
-        dist.all_gather(received, sent, group=group)
-        rows = [row.cpu().numpy() for row in received]
-    return [row[:size].data for row, size in zip(rows, sizes, strict=True)]
+    padded = torch.zeros(max(1, *sizes), dtype=torch.uint8, device=device)
+    received = [torch.empty_like(padded) for _ in range(count)]
+    with _failures(device):
+        padded[: len(message)] = message
+        dist.all_gather(received, padded, group=group)
+    return [row[:size] for row, size in zip(received, sizes, strict=True)]
+
+
+@contextmanager
+def _telling(group: dist.ProcessGroup | None) -> Iterator[None]:
+    """Tell the others if there will be nothing to send."""
+    try:
+        yield
+    except Exception:
+        with suppress(PeerError):  # that they cannot be told is no news
+            _swap_sizes([_FAILED] * dist.get_world_size(group), group)
+        raise
 
 
 def _swap_sizes(sizes: Sequence[int], group: dist.ProcessGroup | None) -> list[int]:
     """What each rank will send to this one."""
     device = _device(group)
-    with _failures():
+    with _failures(device):
         outgoing = torch.tensor(sizes, dtype=torch.int64, device=device)
         incoming = torch.empty_like(outgoing)
         dist.all_to_all_single(incoming, outgoing, group=group)
@@ -132,10 +127,12 @@ def _device(group: dist.ProcessGroup | None) -> torch.device:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def _failures(device: torch.device) -> Iterator[None]:
     """Make what PyTorch raises for broken connections and timeouts a `PeerError`."""
     try:
         yield
+        if device.type == "cuda":  # what NCCL was told to do, it does later
+            torch.cuda.current_stream(device).synchronize()
     except RuntimeError as error:  # all of them are, of whatever backend
         reason = str(error).partition("\n")[0]
         raise PeerError(f"the exchange with other ranks broke: {reason}") from error

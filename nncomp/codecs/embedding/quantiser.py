@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOUND_MAX",
+    "EXCEPTIONS_SHARE",
     "NO_MARGIN",
     "Quantised",
     "absolute_bound",
     "dequantise",
     "kind_of",
+    "margin_of",
     "patterns_of",
     "quantise",
+    "share_of_range",
     "step_of",
 ]
 
@@ -41,7 +44,8 @@ BOUND_MAX = 1e300
 """No absolute bound is larger."""
 NO_MARGIN = -2000
 """Exponent of the margin where there is none: 2 to this is 0 in float64."""
-_EXCEPTIONS_SHARE = 4  # with one exception in as many elements, codes do not pay
+EXCEPTIONS_SHARE = 4
+"""With one exception in as many elements, codes do not pay."""
 # Bits of the mantissa, and the exponent of the smallest number, by kind.
 _PRECISION = ((24, -149), (11, -24), (8, -133), (53, -1074))
 
@@ -113,6 +117,11 @@ def absolute_bound(x: Array, kind: int, relative: float, functions: Ops | None =
         functions: What computes.
     """
     low, high = (functions or ops(compiled=False)).spread(widen(x, kind))
+    return share_of_range(low, high, relative)
+
+
+def share_of_range(low: float, high: float, relative: float) -> float:
+    """A share of the difference of two finite values, but no more than `BOUND_MAX`."""
     if math.isinf(high - low):
         return min(relative * high - relative * low, BOUND_MAX)
     return min(relative * (high - low), BOUND_MAX)
@@ -138,11 +147,11 @@ def quantise(x: Array, kind: int, bound: float, functions: Ops | None = None) ->
     values = widen(x, kind)
     found = _attempt(values, kind, bound, NO_MARGIN, functions)
     if _misses_finite(values, found.places):
-        margin = _margin(values, found.places, kind, functions)
+        margin = margin_of(*functions.spread(np.delete(values, found.places)), kind)
         if step_of(bound, margin) > bound:  # else more than half of it went into the margin
             other = _attempt(values, kind, bound, margin, functions)
             found = min(found, other, key=lambda one: len(one.places))
-    if len(found.places) * _EXCEPTIONS_SHARE > len(x):
+    if len(found.places) * EXCEPTIONS_SHARE > len(x):
         return None
     return Quantised(
         found.codes,
@@ -183,9 +192,13 @@ def _misses_finite(values: Array, places: Array) -> bool:
     return bool(np.any(np.isfinite(values[places])))
 
 
-def _margin(values: Array, places: Array, kind: int, functions: Ops) -> int:
-    """The exponent of half a unit in the last place of the largest coded value."""
-    low, high = functions.spread(np.delete(values, places))
+def margin_of(low: float, high: float, kind: int) -> int:
+    """The exponent of half a unit in the last place of the largest coded value.
+
+    Args:
+        low, high: The smallest and the largest of these.
+        kind: Of the elements.
+    """
     precision, least = _PRECISION[kind]
     exponent = math.frexp(max(-low, high))[1]
     return max(exponent - precision, least) - 1

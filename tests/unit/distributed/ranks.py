@@ -128,7 +128,8 @@ def sends_more(rank: int, world: int, *, coded: bool) -> Any:
 
 def sends_nonsense(rank: int, world: int) -> Any:
     """Rank 1 sends bytes that are no message."""
-    messages = [b"nonsense" if rank == 1 and to == 0 else b"" for to in range(world)]
+    bodies = [b"nonsense" if rank == 1 and to == 0 else b"" for to in range(world)]
+    messages = [torch.tensor(list(body), dtype=torch.uint8) for body in bodies]
     if rank == 1:
         transport.exchange_bytes(lambda: messages, [10_000] * world)
     else:

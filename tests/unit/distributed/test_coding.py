@@ -14,6 +14,16 @@ from nncomp.errors import PeerError, UsageError
 HEAD = struct.Struct("<BQ")
 
 
+def message(*bodies: tuple[int, bytes]) -> torch.Tensor:
+    """As `pack` makes them, of kinds and bodies."""
+    heads = b"".join(HEAD.pack(kind, len(body)) for kind, body in bodies)
+    return told(heads + b"".join(body for _, body in bodies))
+
+
+def told(data: bytes) -> torch.Tensor:
+    return torch.tensor(list(data), dtype=torch.uint8)
+
+
 def rows(count: int, width: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     generator = torch.Generator().manual_seed(count)
     some = torch.rand(4, width, generator=generator)
@@ -31,16 +41,16 @@ MESSAGE = pack(TENSORS, Coding((0.1, 0.01, 0.1), "abs"))
 def test_there_and_back_within_the_bound(dtype: torch.dtype) -> None:
     tensors = [rows(300, 8, dtype), torch.rand(5, 0).to(dtype), torch.tensor(0.5).to(dtype)]
     shapes = [tuple(tensor.shape) for tensor in tensors]
-    message = pack(tensors, Coding((0.1, 0.1, 0.2), "abs"))
-    assert len(message) < largest_message(shapes, dtype)
-    found = unpack(memoryview(message), shapes, dtype)
+    packed = pack(tensors, Coding((0.1, 0.1, 0.2), "abs"))
+    assert len(packed) < largest_message(shapes, dtype)
+    found = unpack(packed, shapes, dtype)
     assert [tensor.shape for tensor in found] == [tensor.shape for tensor in tensors]
     assert found[0].dtype == dtype
     assert 0 < (found[0].double() - tensors[0].double()).abs().max() <= 0.1
 
 
 def test_every_tensor_has_its_bound() -> None:
-    found = unpack(memoryview(MESSAGE), SHAPES, torch.float32)
+    found = unpack(MESSAGE, SHAPES, torch.float32)
     errors = [(a - b).abs().max().item() for a, b in zip(found, TENSORS, strict=True)]
     assert 0.01 < errors[0] <= 0.1
     assert 0 < errors[1] <= 0.01
@@ -49,50 +59,50 @@ def test_every_tensor_has_its_bound() -> None:
 
 def test_without_coding_any_type_goes() -> None:
     tensor = torch.arange(12).reshape(3, 4).T
-    (found,) = unpack(memoryview(pack([tensor], None)), [(4, 3)], torch.int64)
+    (found,) = unpack(pack([tensor], None), [(4, 3)], torch.int64)
     assert torch.equal(found, tensor)
 
 
 def test_a_message_is_never_longer_than_raw() -> None:
     generator = torch.Generator().manual_seed(1)
     noise = torch.randint(-(2**31), 2**31, (100, 8), generator=generator).to(torch.int32)
-    message = pack([noise.view(torch.float32)], Coding(1e-9, "abs"))
-    assert len(message) == largest_message([(100, 8)], torch.float32)
-    (found,) = unpack(memoryview(message), [(100, 8)], torch.float32)
+    packed = pack([noise.view(torch.float32)], Coding(1e-9, "abs"))
+    assert len(packed) == largest_message([(100, 8)], torch.float32)
+    (found,) = unpack(packed, [(100, 8)], torch.float32)
     assert torch.equal(found.view(torch.int32), noise)
 
 
 @given(st.data())
 def test_damaged_messages(data: st.DataObject) -> None:
     """Whatever comes: an error that names it, or tensors of the shapes that were expected."""
-    damaged = bytearray(MESSAGE)
+    damaged = bytearray(MESSAGE.tolist())
     for place in data.draw(st.lists(st.integers(0, len(MESSAGE) - 1), max_size=3)):
         damaged[place] ^= 1 << data.draw(st.integers(0, 7))
     damaged = damaged[: data.draw(st.integers(0, len(MESSAGE)))]
     try:
-        found = unpack(memoryview(bytes(damaged)), SHAPES, torch.float32)
+        found = unpack(told(damaged), SHAPES, torch.float32)
     except PeerError:
         return
     assert [tuple(tensor.shape) for tensor in found] == SHAPES
 
 
 @pytest.mark.parametrize(
-    ("message", "reason"),
+    ("sent", "reason"),
     [
-        (b"", "ends before tensor 0"),
-        (MESSAGE[:20], "tensor 0 is said to have"),
-        (MESSAGE + b"?", "1 bytes follow the last tensor"),
-        (HEAD.pack(0, 4) + b"1234", "tensor 0: 1600 bytes expected, got 4 of kind 0"),
-        (HEAD.pack(7, 1600) + bytes(1600), "got 1600 of kind 7"),
-        (HEAD.pack(1, 4) + b"1234", "tensor 0: "),
-        (pack([rows(40, 8)], Coding(0.1)), "tensor 0: .* expected"),
-        (pack([rows(4000, 8)], Coding(0.1)), "tensor 0: "),
-        (pack([rows(50, 8, torch.float64)], Coding(0.1)), "tensor 0: "),
+        (told(b""), "ends within the heads"),
+        (MESSAGE[:28], "tensor 0 is said to have"),
+        (torch.cat([MESSAGE, told(b"?")]), "1 bytes follow the last tensor"),
+        (message((0, b"1234"), (0, b""), (0, b"")), "tensor 0: 1600 bytes expected, got 4 of kin"),
+        (message((7, bytes(1600)), (0, b""), (0, b"")), "got 1600 of kind 7"),
+        (message((1, b"1234"), (0, b""), (0, b"")), "tensor 0: "),
+        (pack([rows(40, 8), *TENSORS[1:]], Coding(0.1)), "tensor 0: .* expected"),
+        (pack([rows(4000, 8), *TENSORS[1:]], Coding(0.1)), "tensor 0: "),
+        (pack([rows(50, 8, torch.float64), *TENSORS[1:]], Coding(0.1)), "tensor 0: "),
     ],
 )
-def test_messages_of_other_tensors(message: bytes, reason: str) -> None:
+def test_messages_of_other_tensors(sent: torch.Tensor, reason: str) -> None:
     with pytest.raises(PeerError, match=reason):
-        unpack(memoryview(message), SHAPES, torch.float32)
+        unpack(sent, SHAPES, torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +116,8 @@ def test_messages_of_other_tensors(message: bytes, reason: str) -> None:
     ids=str,
 )
 def test_types_of_one_size_are_told_apart(sent: torch.dtype, expected: torch.dtype) -> None:
-    message = pack([rows(300, 8, sent)], Coding(0.1))
     with pytest.raises(PeerError, match="expected, got"):
-        unpack(memoryview(message), [(300, 8)], expected)
+        unpack(pack([rows(300, 8, sent)], Coding(0.1)), [(300, 8)], expected)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_more_than_was_agreed_upon_is_refused(pair: Pair, coded: bool) -> None:
 def test_what_is_no_message_is_refused(pair: Pair) -> None:
     other, _ = pair("sends_nonsense")
     assert "PeerError" in other["error"]
-    assert "from rank 1: the message ends before tensor 0" in other["message"]
+    assert "from rank 1: the message ends within the heads" in other["message"]
 
 
 def test_a_rank_that_dies_is_an_error_on_the_others(own_pair: Pair) -> None:
