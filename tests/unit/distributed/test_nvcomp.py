@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 import zlib
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -329,3 +329,14 @@ def test_names_of_coders() -> None:
     with pytest.raises(UsageError, match="nvcomp-ans, nvcomp-cascaded, nvcomp-lz4, nvcomp-zstd"):
         Coding(0.1, entropy="nvcomp")
     assert Coding(0.1, entropy="nvcomp-ans").scaled(2).entropy == "nvcomp-ans"
+
+
+def test_names_that_nvcomp_knows() -> None:
+    """It looks at them before it looks for a device."""
+    library = pytest.importorskip("nvidia.nvcomp", reason="nvCOMP is not installed")
+    with pytest.raises(ValueError, match="Unknown algorithm"):
+        library.Codec(algorithm="another", device_id=0, cuda_stream=1)
+    for name in NVCOMP_CODERS.values():
+        with suppress(RuntimeError):  # of CUDA, where there is no device
+            library.Codec(algorithm=name, device_id=0, cuda_stream=1)
+    assert hasattr(library.Codec, "get_uncomp_buffer_size")
