@@ -22,7 +22,7 @@ from nncomp.codecs.embedding.table import AUTO, CODERS, LIBRARY_ERRORS
 from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.dtypes import DTYPES
-from nncomp.codecs.tensor.formats.zip_sums import Span, ZipSums
+from nncomp.codecs.tensor.mending import mended
 from nncomp.codecs.tensor.summary import Payload
 from nncomp.coding.jit import announced
 from nncomp.errors import CorruptError, MethodError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from nncomp.codecs.account import Account
     from nncomp.codecs.base import Buffer, Context, Params
-    from nncomp.codecs.embedding.payload import Coded
+    from nncomp.codecs.embedding.payload import CodedTables
     from nncomp.codecs.embedding.records import Record
 
 __all__ = ["EMB"]
@@ -130,21 +130,16 @@ class _Emb:
             float(params["bandwidth"]),
         )
 
-        def encode(record: Record) -> Coded:
+        def encode(record: Record) -> CodedTables:
             return encode_record(record, wanted)
 
         records = cut(chunks, self.max_block(params), _shape(params))
         threads = threads_within(context, self.memory(params))
-        sums = ZipSums()
         with announced(context.notice):
-            for coded in map_in_order(encode, records, threads):
-                record = coded.record
-                spans = (
-                    Span(piece.size, piece.first and piece.kind is None) for piece in record.pieces
-                )
-                coded.recode(sums.pass_on(record.raw, coded.content, spans))
-                context.progress(len(coded.content))
-                yield Block(len(coded.content), coded.payload(), memoryview(coded.content))
+            found = map_in_order(encode, records, threads)
+            for coded in mended(found, context.notice) if wanted.bound else found:
+                context.progress(coded.size)
+                yield Block(coded.size, coded.payload(), memoryview(coded.content))
 
     def decode(self, blocks: Iterable[Block], params: Params, context: Context) -> Iterator[Buffer]:
         """One buffer for each block."""

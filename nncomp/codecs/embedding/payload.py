@@ -18,13 +18,13 @@ from nncomp.codecs.embedding.machine import machine
 from nncomp.codecs.embedding.quantiser import absolute_bound
 from nncomp.codecs.embedding.table import decode_rows, encode_patterns, read_shape
 from nncomp.codecs.tensor.cursor import Cursor
+from nncomp.codecs.tensor.formats.zip_sums import Span
+from nncomp.codecs.tensor.mending import Coded
 from nncomp.codecs.tensor.planes import decode_plane
 from nncomp.coding.varint import pack_varint, unpack_varint
 from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from nncomp.codecs.base import Buffer
     from nncomp.codecs.embedding.arrays import Array
     from nncomp.codecs.embedding.records import Piece, Record
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OTHER",
     "TABLE",
-    "Coded",
+    "CodedTables",
     "Wanted",
     "decode_record",
     "decode_segment",
@@ -59,49 +59,40 @@ class Wanted:
     bandwidth: float
 
 
-@dataclass
-class Coded:
-    """A record whose tables are coded.
+class CodedTables(Coded):
+    """A record whose tables are coded; nothing else in it changes but checksums."""
 
-    Attributes:
-        record: As it was.
-        content: What will be decoded.
-        parts: For each piece what is coded, its size and kind before it.
-    """
+    def encode(self, number: int, content: memoryview) -> list[Buffer]:
+        """Of bytes that are no table."""
+        return _encode_other(content)
 
-    record: Record
-    content: bytearray
-    parts: list[list[Buffer]]
-
-    def recode(self, numbers: Iterable[int]) -> None:
-        """Code some pieces that are no tables anew, since `content` was changed there."""
-        for number in numbers:
-            start = sum(piece.size for piece in self.record.pieces[:number])
-            stop = start + self.record.pieces[number].size
-            self.parts[number] = _encode_other(memoryview(self.content)[start:stop])
-
-    def payload(self) -> bytes:
-        """The payload of the record."""
-        return b"".join(part for parts in self.parts for part in parts)
+    def decode(self) -> bytearray:
+        """The content again."""
+        content = bytearray(self.size)
+        decode_record(Cursor(self.payload()), memoryview(content))
+        return content
 
 
-def encode_record(record: Record, wanted: Wanted) -> Coded:
+def encode_record(record: Record, wanted: Wanted) -> CodedTables:
     """Code the pieces of a record."""
-    coded = Coded(record, bytearray(record.raw), [])
-    content = np.frombuffer(coded.content, np.uint8)
+    content = bytearray(record.raw)
+    decoded = np.frombuffer(content, np.uint8)
+    parts: list[list[Buffer]] = []
     start = 0
     for piece in record.pieces:
         raw = record.raw[start : start + piece.size]
         if piece.kind is None:
-            coded.parts.append(_encode_other(raw))
+            parts.append(_encode_other(raw))
         else:
             table = _encode_table(raw, piece, wanted)
             head = pack_varint(piece.size) + bytes([TABLE]) + pack_varint(len(table))
-            coded.parts.append([head, table])
+            parts.append([head, table])
             if wanted.bound:
-                _decode_table(Cursor(table), content[start : start + piece.size])
+                _decode_table(Cursor(table), decoded[start : start + piece.size])
         start += piece.size
-    return coded
+    sizes = [piece.size for piece in record.pieces]
+    spans = [Span(piece.size, piece.first, piece.kind is not None) for piece in record.pieces]
+    return CodedTables(record.raw, content, sizes, spans, parts)
 
 
 def decode_record(payload: Cursor, out: memoryview) -> None:

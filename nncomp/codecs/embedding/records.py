@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from nncomp.codecs.tensor.dtypes import BYTES, DTYPES
+from nncomp.codecs.tensor.dtypes import DTYPES
 from nncomp.codecs.tensor.formats import segments
 from nncomp.codecs.tensor.formats.base import Segment
 from nncomp.codecs.tensor.window import Window
@@ -33,7 +33,7 @@ _FLOATS = {
     "C64": "F32",
     "C128": "F64",
 }
-_OTHERS = 1 << 20  # bytes of a piece that is no table; a ZIP directory is one piece
+_OTHERS = 1 << 20  # bytes of a piece that is no table
 _HEADERS, _HEADER_MAX = 2, 4096  # before a table: pieces, and bytes of each
 
 
@@ -118,7 +118,8 @@ def cut(chunks: Iterable[Buffer], block: int, shape: Shape | None) -> Iterator[R
 def _headers(pieces: list[Piece]) -> list[Piece]:
     """The last pieces as far as they are small and no tables: what stands before a table.
 
-    They go into the record of the table, since a sum of its bytes may be in them.
+    They go into the record of the table, since a sum of its bytes may be in them: nothing
+    has to wait for a table that ends in that record.
     """
     count = 0
     while count < min(len(pieces), _HEADERS) and not (
@@ -145,8 +146,7 @@ def _next_piece(window: Window, segment: Segment, done: int, block: int) -> Piec
     left = block if segment.size is None else min(block, segment.size - done)
     kind = _FLOATS.get(segment.dtype.name) if segment.dtype else None
     if kind is None:
-        rest = segment.size is None and segment.dtype == BYTES
-        size = window.available(left if rest else min(left, _OTHERS))
+        size = window.available(min(left, _OTHERS))
         return Piece(size) if size else None
     have = window.available(left)
     unit = DTYPES[kind].unit

@@ -15,25 +15,21 @@ Source of the idea: ZipNN, tunable lossy compression (arXiv:2404.15198, section 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nncomp.codecs.base import Param
-from nncomp.codecs.parallel import map_in_order
 from nncomp.codecs.tensor.arrays import UNSIGNED
-from nncomp.codecs.tensor.formats.zip_sums import ZipSums
 from nncomp.errors import MethodError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from nncomp.codecs.base import Params
     from nncomp.codecs.tensor.arrays import Array
     from nncomp.codecs.tensor.records import Record
 
-__all__ = ["PARAMS", "Loss", "check", "rounded"]
+__all__ = ["PARAMS", "Loss", "check"]
 
 PARAMS = (
     Param("abs", "float", 0.0, 0, 1e300, help="lossy: largest absolute error; 0: none"),
@@ -160,15 +156,3 @@ def _shorten(x: Array, mantissa: int, kept: int) -> Array:
     mask = x.dtype.type(~((1 << drop) - 1) & (1 << 8 * x.itemsize) - 1)
     shortened: Array = (x + half) & mask
     return shortened
-
-
-def rounded(records: Iterable[Record], loss: Loss, threads: int) -> Iterator[Record]:
-    """Records that have lost what they may; checksums of ZIP archives are made to fit."""
-    sums = ZipSums()
-
-    def round_one(record: Record) -> tuple[Record, bytearray]:
-        return record, loss.apply(record)
-
-    for record, content in map_in_order(round_one, records, threads):
-        sums.pass_on(record.raw, content, record.spans)
-        yield replace(record, raw=memoryview(content))

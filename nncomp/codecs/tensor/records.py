@@ -115,7 +115,7 @@ def cut(
                 pieces, spans, room = [], [], options.block
                 continue
             _append(pieces, piece)
-            spans.append(Span(piece.size, opens=not done and piece.floats is None))
+            spans.append(Span(piece.size, not done, piece.floats is not None))
             window.advance(piece.size)
             done += piece.size
             room -= piece.size

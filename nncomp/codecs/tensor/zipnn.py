@@ -8,6 +8,8 @@ FORMAT.md describes the payload, which knows of no file format.
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
+from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,7 @@ from nncomp.codecs.tensor.arrays import ops
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.delta import BaseTensors
 from nncomp.codecs.tensor.dtypes import BYTES, DTYPES
+from nncomp.codecs.tensor.mending import Coded, mended
 from nncomp.codecs.tensor.planes import PlaneCoder, Settings
 from nncomp.codecs.tensor.records import Options, Record, cut
 from nncomp.codecs.tensor.segments import decode_segment, encode_piece
@@ -33,10 +36,11 @@ from nncomp.errors import CorruptError, MissingBaseError
 from nncomp.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nncomp.codecs.base import Base, Buffer, Context, Params
     from nncomp.codecs.tensor.arrays import Array, Ops
+    from nncomp.codecs.tensor.segments import Piece
 
 __all__ = ["ZIPNN"]
 
@@ -132,11 +136,14 @@ class _Zipnn:
         base = _base(params, context)
         records = cut(chunks, options, BaseTensors(base) if base else None)
         threads = threads_within(context, self.memory(params))
-        if loss := lossy.Loss.of(params):
-            records = lossy.rounded(records, loss, threads)
         with announced(context.notice):
             encoder = _Encoder(params, base)
-            for block in map_in_order(encoder.encode, records, threads):
+            if lossy.Loss.of(params):
+                coded = mended(map_in_order(encoder.lose, records, threads), context.notice)
+                blocks: Iterator[Block] = (one.block() for one in coded)
+            else:
+                blocks = map_in_order(encoder.encode, records, threads)
+            for block in blocks:
                 context.progress(block.raw_size)
                 yield block
 
@@ -195,6 +202,7 @@ class _Encoder:
     def __init__(self, params: Params, base: Base | None) -> None:
         self._base = base
         self._ops = _ops(params)
+        self._loss = lossy.Loss.of(params)
         settings = Settings(
             str(params["backend"]),
             bool(params["ans"]),
@@ -203,16 +211,56 @@ class _Encoder:
             int(params["block"]),
         )
         self._coder = PlaneCoder(settings, self._ops)
+        self._decoder = _Decoder(params, base)
 
     def encode(self, record: Record) -> Block:
         raw = record.raw
-        parts: list[Buffer] = []
-        start = 0
-        for piece in record.pieces:
-            content = raw[start : start + piece.size]
-            parts += encode_piece(content, piece, self._base, self._coder, self._ops)
-            start += piece.size
-        return Block(len(raw), b"".join(parts), raw)
+        parts = self._parts(raw, record.pieces)
+        return Block(len(raw), b"".join(part for some in parts for part in some), raw)
+
+    def lose(self, record: Record) -> _Coded:
+        """The same of what has lost the precision that it may."""
+        content = self._loss.apply(record) if self._loss else bytearray(record.raw)
+        parts = self._parts(memoryview(content), record.pieces)
+        sizes = [piece.size for piece in record.pieces]
+        return _Coded(
+            record.raw, content, sizes, record.spans, parts, record.pieces, self, self._decoder
+        )
+
+    def piece(self, content: memoryview, piece: Piece) -> list[Buffer]:
+        """Code one piece."""
+        return encode_piece(content, piece, self._base, self._coder, self._ops)
+
+    def _parts(self, raw: memoryview, pieces: Sequence[Piece]) -> list[list[Buffer]]:
+        stops = accumulate(piece.size for piece in pieces)
+        return [
+            self.piece(raw[stop - piece.size : stop], piece)
+            for piece, stop in zip(pieces, stops, strict=True)
+        ]
+
+
+@dataclass
+class _Coded(Coded):
+    """A record that has lost precision.
+
+    Attributes:
+        pieces: What its parts are of.
+        encoder, decoder: Of the stream.
+    """
+
+    pieces: list[Piece]
+    encoder: _Encoder
+    decoder: _Decoder
+
+    def encode(self, number: int, content: memoryview) -> list[Buffer]:
+        return self.encoder.piece(content, self.pieces[number])
+
+    def decode(self) -> bytearray:
+        return bytearray(self.decoder.decode(Block(self.size, self.payload())))
+
+    def block(self) -> Block:
+        """It is finished."""
+        return Block(self.size, self.payload(), memoryview(self.content))
 
 
 class _Decoder:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 __all__ = [
+    "CENTRAL_MAX",
     "DESCRIPTOR_CRC",
     "DESCRIPTOR_MAX",
     "LOCAL_CRC",
@@ -31,6 +32,7 @@ __all__ = [
     "descriptor_size",
     "directory_sums",
     "find_descriptor",
+    "goes_on_in_directory",
     "is_archive",
     "is_local",
     "local_header",
@@ -58,6 +60,8 @@ _END_FIELDS = struct.Struct("<4s4H2IH")  # 4.3.16
 _END64_FIELDS = struct.Struct("<4sQ2H2I4Q")  # 4.3.14
 _LOCATOR_FIELDS = struct.Struct("<4sIQI")  # 4.3.15
 _DIRECTORY_CRC = 16
+CENTRAL_MAX = _CENTRAL_FIELDS.size + 3 * 0xFFFF
+"""Bytes of an entry of the directory, at most."""
 _ENCRYPTED = 1 << 0
 _HAS_DESCRIPTOR = 1 << 3
 _IN_ZIP64 = 0xFFFFFFFF
@@ -200,25 +204,34 @@ def central_directory(file: BinaryIO) -> list[Entry]:
     return entries
 
 
-def directory_sums(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where the CRC-32 of each entry is, and the offset of its local header.
+def directory_sums(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Where each entry's CRC-32 is, the offset of its local header, and where it ends.
 
     Args:
-        data: Begins with the central directory; what cannot be read ends it.
+        data: Begins with an entry of the central directory; what is not whole, or cannot be
+            read, ends it.
     """
     at = 0
     while len(data) - at >= _CENTRAL_FIELDS.size and data[at : at + 4] == _CENTRAL:
         fields = _CENTRAL_FIELDS.unpack_from(data, at)
         packed, raw, name_size, extra_size, comment_size, *_, offset = fields[8:]
         names = at + _CENTRAL_FIELDS.size
+        end = names + name_size + extra_size + comment_size
+        if end > len(data):
+            return
         if _IN_ZIP64 in (packed, raw, offset):
             extra = data[names + name_size : names + name_size + extra_size]
             try:
                 raw, packed, offset = _zip64(extra, (raw, packed, offset), at)
             except TensorFileError:
                 return
-        yield at + _DIRECTORY_CRC, offset
-        at = names + name_size + extra_size + comment_size
+        yield at + _DIRECTORY_CRC, offset, end
+        at = end
+
+
+def goes_on_in_directory(start: bytes) -> bool:
+    """Whether bytes that begin with `start` may be an entry of the directory."""
+    return start[: len(_CENTRAL)] == _CENTRAL[: len(start)]
 
 
 def _find_directory(file: BinaryIO) -> tuple[int, int, int]:
