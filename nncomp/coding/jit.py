@@ -33,6 +33,8 @@ import xxhash
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from numpy.typing import NDArray
+
 __all__ = [
     "announced",
     "bare_inline",
@@ -41,6 +43,7 @@ __all__ = [
     "inline",
     "kernel",
     "on_compile",
+    "sealed",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -125,6 +128,13 @@ def inline(function: F) -> F:
 def bare_inline(function: F) -> F:
     """A piece of bare kernels, see `inline` and `bare_kernel`."""
     return cast("F", _njit(forceinline=True, _nrt=False)(function))
+
+
+def sealed(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that cannot be written to: kernels are compiled for one kind of array alone."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 @contextmanager

@@ -56,7 +56,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nncomp.coding.cdf import BITS, SYMBOLS
-from nncomp.coding.jit import kernel
+from nncomp.coding.jit import kernel, sealed
 from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Decoder:
     """
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
-        self._data = _read_only(np.frombuffer(data, np.uint8))
+        self._data = sealed(np.frombuffer(data, np.uint8))
         # state: offset, width, bytes read
         first = bytes(self._data[:_AHEAD]).ljust(_AHEAD, b"\0")
         self._state = np.array([int.from_bytes(first, "big"), _FULL, _AHEAD], np.uint64)
@@ -379,14 +379,7 @@ def _checked(name: str, array: NDArray[Any], dtype: type, shape: tuple[int, ...]
         raise TypeError(f"{name} must be {np.dtype(dtype)}, not {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
-    return _read_only(np.ascontiguousarray(array))
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that cannot be written to. One kind of array, so one compilation per kernel."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    return sealed(np.ascontiguousarray(array))
 
 
 def _checked_bits(bits: int) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from nncomp.coding.jit import kernel
+from nncomp.coding.jit import kernel, sealed
 from nncomp.coding.rans import BAD_KIND, BAD_STATES, LANES, REASONS
 from nncomp.coding.rans_groups import CONSTANT, STATES, TABLE
 from nncomp.coding.rans_kernels import (
@@ -20,7 +20,6 @@ from nncomp.coding.rans_kernels import (
     _pull,
     _push,
     _put_groups,
-    _sealed,
     _take_groups,
 )
 from nncomp.coding.rans_table import BITS, ENDS_EARLY, OK, TABLE_MAX
@@ -40,13 +39,13 @@ def encode_groups(symbols: Array, sizes: Array) -> bytes:
     """See rans_groups.py."""
     room = 2 * len(symbols) + len(sizes) * (1 + TABLE_MAX) + STATES
     out = np.empty(room, np.uint8)
-    return out[: _encode(_sealed(symbols), sizes, out)].tobytes()
+    return out[: _encode(sealed(symbols), sizes, out)].tobytes()
 
 
 def decode_groups(payload: Buffer, sizes: Array) -> Array:
     """See rans_groups.py."""
     symbols = np.empty(int(sizes.sum()), np.uint8)
-    reason = _decode(_sealed(np.frombuffer(payload, np.uint8)), sizes, symbols)
+    reason = _decode(sealed(np.frombuffer(payload, np.uint8)), sizes, symbols)
     if reason != OK:
         raise CorruptError(REASONS[reason])
     return symbols

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from nncomp.coding.jit import inline, kernel
+from nncomp.coding.jit import inline, kernel, sealed
 from nncomp.coding.literals import _count
 from nncomp.coding.rans import (
     BAD_KIND,
@@ -61,24 +61,17 @@ def encode_plane(plane: Array) -> bytes:
         plane = plane.copy()
     blocks = -(-len(plane) // BLOCK)
     out = np.empty(2 * len(plane) + blocks * (1 + TABLE_MAX + STREAM_HEAD), np.uint8)
-    size = _encode(_sealed(plane), costs(), out)
+    size = _encode(sealed(plane), costs(), out)
     return out[:size].tobytes()
 
 
 def decode_plane(payload: Buffer, size: int) -> Array:
     """See rans.py."""
     plane = np.empty(size, np.uint8)
-    reason = _decode(_sealed(np.frombuffer(payload, np.uint8)), plane)
+    reason = _decode(sealed(np.frombuffer(payload, np.uint8)), plane)
     if reason != OK:
         raise CorruptError(REASONS[reason])
     return plane
-
-
-def _sealed(array: Array) -> Array:
-    """A view that cannot be written to: kernels are compiled for one kind of array alone."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 # --- blocks ----------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Steps over the elements and rows of a table, in NumPy.
 
-This is their specification; `kernels.py` has the same functions compiled, with the same
+This is their specification; kernels.py and context_kernels.py have them compiled, with the same
 results, and `ops` chooses.
 """
 
