@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import tempfile
 import time
@@ -62,6 +63,7 @@ from nncomp.distributed import (
     gradient_hook,
     load_classes,
 )
+from nncomp.errors import NncompError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +118,7 @@ class Rank:
         """Of the rows of this rank's tables; None without compression."""
         if self.kind == "plain":
             return None
-        if self.options.bound:
+        if self.options.bound is not None:
             bounds = (self.options.bound,) * len(self.own)
         else:
             bounds = tuple(self.classes.bound(table) for table in self.own)
@@ -128,7 +130,8 @@ class Rank:
         looked_up = [
             table(batch.ids[:, number]) for number, table in zip(self.own, self.tables, strict=True)
         ]
-        if counted and self.kind != "plain" and not (self.options.bound or self.options.classes):
+        given = self.options.bound is not None or self.options.classes
+        if counted and self.kind != "plain" and not given:
             self.classify(looked_up)
         size = len(batch.clicks) // self.ranks
         shape = (size, self.options.width)
@@ -292,39 +295,80 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--ranks", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--ranks", type=count, default=4)
+    parser.add_argument("--steps", type=count, default=300)
     parser.add_argument(
         "--batch",
-        type=int,
+        type=count,
         default=2048,
         help="of all ranks; what no rank gets an equal part of is left out",
     )
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--cap", type=int, default=50_000, help="rows of the largest tables")
+    parser.add_argument("--width", type=count, default=64)
+    parser.add_argument("--cap", type=count, default=50_000, help="rows of the largest tables")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--test", type=int, default=20, help="batches to test with")
-    parser.add_argument("--every", type=int, default=50, help="steps between tests")
+    parser.add_argument("--test", type=count, default=20, help="batches to test with")
+    parser.add_argument("--every", type=count, default=50, help="steps between tests")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS))
-    parser.add_argument("--bound", type=float, help="relative, of all tables; default: by class")
+    parser.add_argument(
+        "--bound", type=above_zero, help="relative, of all tables; without it, by class"
+    )
     parser.add_argument("--classes", metavar="FILE", help="of tables, in place of finding them")
-    parser.add_argument("--classify", type=int, default=50, help="steps between classifications")
+    parser.add_argument("--classify", type=count, default=50, help="steps between classifications")
     parser.add_argument("--schedule", default="linear", help="constant, linear, log or step")
     parser.add_argument("--start", type=float, default=2.0, help="factor of bounds at first")
-    parser.add_argument("--until", type=int, default=150, help="steps until it is 1")
-    parser.add_argument("--backward", type=float, default=1e-2, help="bound of rows' gradients")
-    parser.add_argument("--gradients", type=float, default=1e-3, help="of networks' gradients")
+    parser.add_argument("--until", type=count, default=150, help="steps until it is 1")
+    parser.add_argument(
+        "--backward", type=above_zero, default=1e-2, help="bound of rows' gradients"
+    )
+    parser.add_argument("--gradients", type=above_zero, default=1e-3, help="of networks' gradients")
     parser.add_argument(
         "--entropy", default="zstd", help="auto, ans, huffman, zstd, lz4, nvcomp-ans and so on"
     )
     parser.add_argument(
         "--bandwidth", type=float, default=0, help="Gbit/s that `auto` chooses for; 0: fewest bytes"
     )
-    parser.add_argument("--timeout", type=float, default=60, help="seconds to wait for a rank")
+    parser.add_argument("--timeout", type=above_zero, default=60, help="seconds to wait for a rank")
     parser.add_argument("--tmp", type=Path, help="folder for what is written meanwhile")
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json")
     parser.add_argument("--table", metavar="RECORD", help="only print this record, in Markdown")
-    return parser.parse_args()
+    options = parser.parse_args()
+    try:
+        check(options)
+    except (NncompError, OSError) as error:
+        parser.error(str(error))
+    return options
+
+
+def count(text: str) -> int:
+    """A whole number of things; none is too few of any."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too few: 1 or more are wanted")
+    return number
+
+
+def above_zero(text: str) -> float:
+    """A bound, or a time; exchanges without loss are the run "plain"."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not valid: expected a number above 0")
+    return number
+
+
+def check(options: argparse.Namespace) -> None:
+    """Before processes are started, which would all say the same.
+
+    Raises:
+        NncompError: What is asked for cannot be done.
+    """
+    if options.batch < options.ranks:
+        raise UsageError(f"no part of {options.batch} impressions for each of {options.ranks}")
+    Schedule(options.schedule, options.start, options.until)
+    Coding(options.backward, entropy=options.entropy, bandwidth=options.bandwidth)
+    if options.classes:
+        load_classes(options.classes)
 
 
 def main() -> None:

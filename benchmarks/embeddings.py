@@ -3,7 +3,7 @@
     python benchmarks/emb_dumps.py FOLDER
     python benchmarks/embeddings.py FOLDER/*-0300.npy [--bounds 1e-2 1e-3] [--runs 5] [--save NAME]
     python benchmarks/embeddings.py --table results/NAME.json
-    python benchmarks/embeddings.py --proof 100000000
+    python benchmarks/embeddings.py --proof 100000000 [--types F32 F64]
 
 Every file is a table: .npy, or raw float32 with --columns. All contestants compress and decompress
 all tables in turn, in this process, on one thread, quantisation included, with the same absolute
@@ -11,8 +11,9 @@ bound for each table: a share of its range. Times are processor time, the least 
 whatever else the machine does only adds to them; few tables are taken several times in each run.
 Every element is checked.
 
-`--proof` holds the bound against that many random and adversarial float32 (all exponents, denormal
-numbers, NaN with payloads), for bounds from 1e-1 to 1e-7, absolute and relative.
+`--proof` holds the bound against that many random and adversarial numbers of all types (all
+exponents, denormal numbers, NaN with payloads), for bounds from 1e-1 to 1e-12, absolute and
+relative; see emb_proof.py.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zstandard
 from common import circumstances, load, markdown_table, save, say, sha256, short, text_table
+from emb_proof import TYPES, prove
 
 from nncomp.codecs.embedding.table import decode_table, encode_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
 LIMIT = 1 << 34
-BOUNDS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 ENOUGH = 8 << 20  # bytes that a run has at least
 CODERS = ("auto", "huffman", "zstd", "lz4")
 
@@ -205,62 +206,6 @@ def rows_of(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str
     return headings, rows
 
 
-# --- the proof of the bound ----------------------------------------------------------
-
-
-def adversarial(random: np.random.Generator, count: int) -> Iterator[NDArray[Any]]:
-    """Tables of float32 of different kinds, [n, 64], about `count` elements in all."""
-    shape = (4096, 64)
-    kinds = 5
-    for number in range(-(-count // (shape[0] * shape[1]))):
-        scale = np.float32(2.0 ** random.integers(-140, 120))
-        if number % kinds == 0:  # any bit patterns
-            yield random.integers(1 << 32, size=shape, dtype=np.uint32).view(np.float32)
-        elif number % kinds == 1:  # few exponents, among them those of denormal numbers
-            low = int(random.integers(0, 250))
-            exponents = random.integers(low, low + 6, size=shape, dtype=np.uint32) << 23
-            signs = random.integers(2, size=shape, dtype=np.uint32) << 31
-            rest = random.integers(1 << 23, size=shape, dtype=np.uint32)
-            yield (signs | exponents | rest).view(np.float32)
-        elif number % kinds == 2:  # the edges between codes, and next to them
-            steps = random.integers(-400, 400, size=shape).astype(np.float32) * scale
-            yield np.nextafter(steps, random.choice([-np.inf, 0, np.inf], shape).astype(np.float32))
-        elif number % kinds == 3:  # numbers, and a few that are none
-            values = random.normal(0, 1, shape).astype(np.float32) * scale
-            places = random.random(shape) < 0.001
-            odd = random.integers(1 << 23, size=shape, dtype=np.uint32) | np.uint32(0x7F800000)
-            yield np.where(places, odd, values.view(np.uint32)).view(np.float32)
-        else:  # repeated rows of numbers far from 0
-            values = random.uniform(1, 1.001, shape).astype(np.float32) * scale
-            yield values[random.zipf(1.2, shape[0]) % 200]
-
-
-def prove(count: int) -> int:
-    """Quantise, decode and compare; how many elements violate their bound, of those tried."""
-    random = np.random.default_rng(20)
-    violations = done = 0
-    start = time.perf_counter()
-    for number, table in enumerate(adversarial(random, count)):
-        share = BOUNDS[number % len(BOUNDS)]
-        with np.errstate(all="ignore"):
-            wide = table.astype(np.float64)
-            finite = wide[np.isfinite(wide)]
-            span = float(finite.max() - finite.min())
-            relative = number % 2 == 0
-            bound = share * span if relative else share * float(np.median(np.abs(finite)) + 1e-44)
-            mode = "rel" if relative else "abs"
-            payload = encode_table(table, bound=share if relative else bound, mode=mode)
-            back = decode_table(payload, LIMIT)
-            same = back.view(np.uint32) == table.view(np.uint32)
-            near = np.abs(back.astype(np.float64) - wide) <= bound
-        violations += int(np.count_nonzero(~(same | near)))
-        done += table.size
-        if number % 50 == 49:
-            say(f"{done:,} elements, {violations} violations, {time.perf_counter() - start:.0f} s")
-    print(f"{done:,} elements, {violations} violations, {time.perf_counter() - start:.0f} s")
-    return violations
-
-
 def main() -> None:
     """See above."""
     parser = argparse.ArgumentParser(description="emb next to its peers")
@@ -271,11 +216,13 @@ def main() -> None:
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json")
     parser.add_argument("--table", type=Path, metavar="RECORD", help="print this, in Markdown")
     parser.add_argument("--proof", type=int, metavar="COUNT", help="hold the bound against these")
+    parser.add_argument("--types", nargs="+", choices=TYPES, help="of --proof, in turn")
     options = parser.parse_args()
     if options.table:
         print(markdown_table(*rows_of(load(options.table)["results"])))
     elif options.proof:
-        raise SystemExit(prove(options.proof) > 0)
+        violations = prove(options.proof, *([options.types] if options.types else []))
+        raise SystemExit(violations > 0)
     else:
         tables = [read(path, options.columns) for path in options.files]
         results = [r for bound in options.bounds for r in measure(tables, bound, options.runs)]

@@ -75,6 +75,33 @@ def test_dumps_are_what_a_batch_looks_up(tmp_path: Path) -> None:
     assert len(np.unique(later, axis=0)) < 50
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--classify", "0", "0 is too few"),
+        ("--bound", "0", "expected a number above 0"),
+        ("--backward", "x", "expected a number above 0"),
+        ("--batch", "3", "no part of 3 impressions for each of 4"),
+        ("--schedule", "cubic", "no schedule 'cubic'"),
+        ("--entropy", "gzip", "no coder 'gzip'"),
+        ("--classes", "/nowhere/at/all", "/nowhere/at/all"),
+    ],
+)
+def test_what_cannot_be_is_said_at_once(
+    option: str,
+    value: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(sys, "argv", ["dlrm.py", option, value])
+    with pytest.raises(SystemExit) as stop:
+        import_module("dlrm").arguments()
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
 def alone(model: ModuleType, steps: int, tests: int) -> tuple[float, float]:
     """Mean loss of the steps, and AUC after them, of one process with all tables."""
     log = model.ClickLog(model.table_sizes(50), 0)
