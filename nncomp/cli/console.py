@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +16,7 @@ from nncomp.text import ratio_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Console", "Progress", "terminal_stderr"]
+__all__ = ["SILENT", "Console", "Progress", "terminal_stderr"]
 
 
 def terminal_stderr() -> bool:
@@ -24,10 +25,10 @@ def terminal_stderr() -> bool:
 
 
 class Progress:
-    """Where a running job reports to; this one, without a bar, only passes notices on."""
+    """Where a running job reports to; this one, without a bar, only passes texts on."""
 
-    def __init__(self, notice: Callable[[str], None]) -> None:
-        self._notice = notice
+    def __init__(self, notice: Callable[[str], None], warn: Callable[[str], None]) -> None:
+        self._notice, self._warn = notice, warn
 
     def advance(self, done: int) -> None:
         """Another `done` raw bytes are done."""
@@ -36,14 +37,26 @@ class Progress:
         """Something slow and silent begins."""
         self._notice(text)
 
+    def warn(self, text: str) -> None:
+        """This may not be what was meant."""
+        self._warn(text)
+
+
+SILENT = Progress(lambda text: None, lambda text: None)
+"""Of work that is none of its own."""
+
 
 class _Bar(Progress):
     """A line with rate, ratio and remaining time, redrawn in place."""
 
     def __init__(
-        self, bar: Any, archive_bytes: Callable[[], int | None], notice: Callable[[str], None]
+        self,
+        bar: Any,
+        archive_bytes: Callable[[], int | None],
+        notice: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
-        super().__init__(notice)
+        super().__init__(notice, warn)
         self._bar = bar
         self._archive_bytes = archive_bytes
         self._done = 0
@@ -58,6 +71,10 @@ class _Bar(Progress):
     def notice(self, text: str) -> None:
         self._bar.set_postfix_str(text)  # stands until the next bytes are done
         super().notice(text)
+
+    def warn(self, text: str) -> None:
+        self._bar.clear()
+        super().warn(text)
 
 
 class Console:
@@ -112,8 +129,9 @@ class Console:
             total: Raw bytes to come, or None when nobody knows.
             archive_bytes: Tells how many bytes of archive were written or read so far.
         """
+        warn = partial(self.warn, name)
         if not self.shows_progress:
-            yield Progress(self.info)
+            yield Progress(self.info, warn)
             return
         from tqdm import tqdm
 
@@ -128,7 +146,7 @@ class Console:
             leave=False,  # the summary of -v takes its place
             file=sys.stderr,
         ) as bar:
-            yield _Bar(bar, archive_bytes, self.info)
+            yield _Bar(bar, archive_bytes, self.info, warn)
 
 
 def _is_defect(error: BaseException) -> bool:

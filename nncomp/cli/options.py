@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from nncomp.cli.bases import NO_BASES, Bases, open_bases
-from nncomp.cli.console import Console, Progress
+from nncomp.cli.console import SILENT, Console, Progress
 from nncomp.errors import MethodError
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ class Resources:
             memory_limit=self.memory,
             progress=progress.advance,
             notice=progress.notice,
+            warn=progress.warn,
             base=self.bases.content,
         )
 
@@ -122,7 +123,7 @@ class Resources:
         """The same with the bases of --base, opened."""
         if not names:
             return self
-        return replace(self, bases=open_bases(names, self.context(Progress(lambda text: None))))
+        return replace(self, bases=open_bases(names, self.context(SILENT)))
 
 
 def _usable_cores() -> int:

@@ -194,6 +194,7 @@ class Context:
             done since the last call; all calls together give the size of the content.
         notice: Called with a short text when something slow and silent begins
             (compiling kernels at first use, say).
+        warn: Called with a short text when what is done may not be what was meant.
         base: What differences are taken to, or None.
     """
 
@@ -202,6 +203,7 @@ class Context:
     memory_limit: int | None = None
     progress: Callable[[int], None] = _no_progress
     notice: Callable[[str], None] = field(default=lambda text: None)
+    warn: Callable[[str], None] = field(default=lambda text: None)
     base: Base | None = None
 
 

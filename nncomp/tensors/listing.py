@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from bisect import bisect_right
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -156,20 +156,23 @@ def list_tensors(file: BinaryIO, base: Base | None = None) -> list[TensorListing
 def _tables(member: _Member) -> list[ListedTable]:
     """The tables of an archive of `emb`, by the names that its file has for them."""
     try:
-        tensors = directory(io.BufferedReader(_Content(member)))
+        tensors = directory(io.BufferedReader(_Content(member)), strict=False)
     except TensorFileError:
         tensors = []
-    starts = [tensor.start for tensor in tensors]
+    # Of tensors that share bytes, the one that holds most of them is meant, and comes first.
+    coming, last = deque(tensors), None
     listed, at = [], 0
     for _, segments in member.segments():
         for segment in segments:
             table = segment.table if isinstance(segment, tables_of.TableSegment) else None
             if table is not None:
-                number = bisect_right(starts, at) - 1
-                inside = number >= 0 and at < tensors[number].stop
+                while coming and coming[0].start <= at:
+                    tensor = coming.popleft()
+                    if last is None or tensor.stop > last.stop:
+                        last = tensor
                 listed.append(
                     ListedTable(
-                        name=tensors[number].name if inside else "",
+                        name=last.name if last is not None and at < last.stop else "",
                         dtype=table.dtype,
                         shape=table.shape,
                         raw_size=segment.size,

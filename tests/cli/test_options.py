@@ -346,3 +346,13 @@ def test_list_as_json(invoke: Invoke, archive: Path, text_file: Path) -> None:
         "codec", "codec_id", "codec_version", "params", "profile", "memory", "weights_digest",
         "raw_size", "archive_size", "offset", "records", "checksum",
     }  # fmt: skip
+
+
+def test_what_may_not_be_meant_is_told(invoke: Invoke) -> None:
+    """A bound, but no table."""
+    Path("numbers").write_bytes(bytes(9000))
+    lossy = ("compress", "-k", "-f", "-m", "emb:bound=0.1")
+    told = "nncomp: numbers: no table was found"
+    assert invoke(*lossy, "numbers").stderr.startswith(told)
+    assert invoke(*lossy, "-q", "numbers").stderr == ""
+    assert invoke("compress", "-kf", "-m", "emb:bound=0.1,shape=90x25", "numbers").stderr == ""

@@ -29,7 +29,7 @@ from nncomp.errors import CorruptError, MethodError
 from nncomp.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nncomp.codecs.account import Account
     from nncomp.codecs.base import Buffer, Context, Params
@@ -74,7 +74,7 @@ class _Emb:
         Param(
             "dtype",
             "choice",
-            "f32",
+            _DTYPES[0],
             choices=_DTYPES,
             help="element type of tables whose shape is given",
             stored=False,
@@ -133,11 +133,14 @@ class _Emb:
         def encode(record: Record) -> CodedTables:
             return encode_record(record, wanted)
 
-        records = cut(chunks, self.max_block(params), _shape(params))
+        shape = _shape(params)
+        records = cut(chunks, self.max_block(params), shape)
+        if wanted.bound:
+            records = _watched(records, shape, context.warn)
         threads = threads_within(context, self.memory(params))
         with announced(context.notice):
             found = map_in_order(encode, records, threads)
-            for coded in mended(found, context.notice) if wanted.bound else found:
+            for coded in mended(found, context.warn) if wanted.bound else found:
                 context.progress(coded.size)
                 yield Block(coded.size, coded.payload(), memoryview(coded.content))
 
@@ -159,6 +162,31 @@ class _Emb:
             for account in map_in_order(_account, blocks, threads):
                 context.progress(len(account.raw))
                 yield account
+
+
+def _watched(
+    records: Iterable[Record], shape: Shape | None, warn: Callable[[str], None]
+) -> Iterator[Record]:
+    """The records; tells at their end where a bound has met no table, or half a one."""
+    size = tables = 0
+    for record in records:
+        size += len(record.raw)
+        tables += sum(piece.kind is not None for piece in record.pieces)
+        yield record
+    if size and not tables:
+        warn(
+            "no table was found, so that everything is kept exactly. Give shape= and dtype= where "
+            "there is no file format (or one that is not known); arrays in files have to be "
+            "little-endian and not compressed (numpy.savez, not numpy.savez_compressed)"
+        )
+    elif shape is not None and size % shape.size:
+        odd = size % (shape.columns * shape.dtype.unit)
+        warn(
+            f"{size} bytes are no whole number of tables of {shape.rows}x{shape.columns} "
+            f"{shape.dtype.name}: the last has fewer rows"
+            + f", and the last {odd} bytes are kept exactly"
+            * bool(odd)
+        )
 
 
 def _account(block: Block) -> Account:
@@ -192,9 +220,14 @@ def _shape(params: Params) -> Shape | None:
     """The tables of a stream without a format; None: look for a format.
 
     Raises:
-        MethodError: No record has room for a row.
+        MethodError: No record has room for a row; or there is a type, but no shape.
     """
     if params["shape"] == AUTO:
+        if params["dtype"] != _DTYPES[0]:
+            raise MethodError(
+                f"dtype={params['dtype']} is of tables without a file format: give their shape, "
+                "too (shape=ROWSxCOLUMNS)"
+            )
         return None
     rows, columns = map(int, re.findall("[0-9]+", str(params["shape"])))
     dtype = DTYPES[str(params["dtype"]).upper()]

@@ -50,6 +50,11 @@ class Shape:
     columns: int
     dtype: DType
 
+    @property
+    def size(self) -> int:
+        """Bytes of a table."""
+        return self.rows * self.columns * self.dtype.unit
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -130,8 +135,7 @@ def _headers(pieces: list[Piece]) -> list[Piece]:
 
 
 def _known(shape: Shape) -> Iterator[Segment]:
-    size = shape.rows * shape.columns * shape.dtype.unit
-    return repeat(Segment(size, shape.dtype, shape=(shape.rows, shape.columns)))
+    return repeat(Segment(shape.size, shape.dtype, shape=(shape.rows, shape.columns)))
 
 
 def _next_piece(window: Window, segment: Segment, done: int, block: int) -> Piece | None:

@@ -94,12 +94,12 @@ class Coded(ABC):
 _Record = TypeVar("_Record", bound=Coded)
 
 
-def mended(records: Iterable[_Record], notice: Callable[[str], None]) -> Iterator[_Record]:
+def mended(records: Iterable[_Record], warn: Callable[[str], None]) -> Iterator[_Record]:
     """The records of a stream, with checksums of ZIP archives that fit.
 
     Args:
         records: In their order.
-        notice: Told of an archive in which not all of them can be made to fit.
+        warn: Told of an archive in which not all of them can be made to fit.
     """
     queue = _Queue[_Record]()
     for record in records:
@@ -111,7 +111,7 @@ def mended(records: Iterable[_Record], notice: Callable[[str], None]) -> Iterato
     yield from queue.rest()
     if stale := queue.sums.stale:
         others = f" (and {len(stale) - 1} more)" * (len(stale) > 1)
-        notice(
+        warn(
             f"the local header of ZIP entry {stale[0]!r}{others} keeps the CRC-32 of what it "
             "was, since what it became is too large to be held back: NumPy and PyTorch read the "
             "archive, by the CRC-32 in its directory, but unzip finds fault with it. Give each "

@@ -139,7 +139,7 @@ class _Zipnn:
         with announced(context.notice):
             encoder = _Encoder(params, base)
             if lossy.Loss.of(params):
-                coded = mended(map_in_order(encoder.lose, records, threads), context.notice)
+                coded = mended(map_in_order(encoder.lose, records, threads), context.warn)
                 blocks: Iterator[Block] = (one.block() for one in coded)
             else:
                 blocks = map_in_order(encoder.encode, records, threads)

@@ -79,7 +79,7 @@ def segments(feed: Feed) -> Iterator[Segment]:
         yield Segment(None, None)
 
 
-def directory(file: BinaryIO) -> list[Tensor]:
+def directory(file: BinaryIO, *, strict: bool = True) -> list[Tensor]:
     """All tensors of a file, in the order of their bytes, checked strictly.
 
     Names are those of safetensors and GGUF; in .npz files those of the entries without
@@ -91,6 +91,8 @@ def directory(file: BinaryIO) -> list[Tensor]:
 
     Args:
         file: The whole file, from byte 0; it must be able to seek.
+        strict: Without it, arrays of an .npz file that are not in place as plain numbers
+            are left out.
 
     Raises:
         TensorFileError: Of no known format; damaged or contradicting itself anywhere; or
@@ -104,7 +106,7 @@ def directory(file: BinaryIO) -> list[Tensor]:
     if npy.matches(start):
         return npy.directory(file)
     if zip_stream.matches(start):
-        return _zip_directory(file)
+        return _zip_directory(file, strict)
     if safetensors.matches(start):
         return safetensors.directory(file)
     raise TensorFileError(
@@ -126,11 +128,11 @@ def metadata(file: BinaryIO) -> dict[str, str]:
     return safetensors.metadata(file)
 
 
-def _zip_directory(file: BinaryIO) -> list[Tensor]:
+def _zip_directory(file: BinaryIO, strict: bool) -> list[Tensor]:
     entries = central_directory(file)
     pickles = [entry for entry in entries if torch_archive.is_pickle(entry.name)]
     if len(pickles) == 1:
         return torch_archive.tensors(file, entries, pickles[0])
     if all(entry.name.endswith(npz.SUFFIX) for entry in entries):
-        return npz.tensors(file, entries)
+        return list(npz.tensors(file, entries, strict=strict))
     raise TensorFileError("a ZIP archive of neither NumPy nor PyTorch; open it as plain bytes")

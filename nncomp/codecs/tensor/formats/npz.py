@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nncomp.codecs.tensor.formats import npy
@@ -10,6 +11,7 @@ from nncomp.codecs.tensor.formats.zip_archive import STORED
 from nncomp.errors import TensorFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import BinaryIO
 
     from nncomp.codecs.tensor.formats.base import Tensor
@@ -20,16 +22,20 @@ __all__ = ["SUFFIX", "tensors"]
 SUFFIX = ".npy"
 
 
-def tensors(file: BinaryIO, entries: list[Entry]) -> list[Tensor]:
+def tensors(file: BinaryIO, entries: list[Entry], *, strict: bool) -> Iterator[Tensor]:
     """The arrays by their names without `SUFFIX`; see `formats.directory`."""
-    found = []
+    left_out = () if strict else (TensorFileError,)
     for entry in entries:
-        name = entry.name.removesuffix(SUFFIX)
-        if entry.method != STORED:
-            raise TensorFileError(
-                f"array {name!r} is compressed, as by numpy.savez_compressed; load it with numpy",
-                offset=entry.start,
-            )
-        head = read_at(file, entry.start, min(entry.stop - entry.start, npy.HEAD_MAX))
-        found.append(npy.tensor(name, npy.parse(head, entry.start), entry.start, entry.stop))
-    return found
+        with suppress(*left_out):
+            yield _tensor(file, entry)
+
+
+def _tensor(file: BinaryIO, entry: Entry) -> Tensor:
+    name = entry.name.removesuffix(SUFFIX)
+    if entry.method != STORED:
+        raise TensorFileError(
+            f"array {name!r} is compressed, as by numpy.savez_compressed; load it with numpy",
+            offset=entry.start,
+        )
+    head = read_at(file, entry.start, min(entry.stop - entry.start, npy.HEAD_MAX))
+    return npy.tensor(name, npy.parse(head, entry.start), entry.start, entry.stop)

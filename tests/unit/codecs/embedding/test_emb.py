@@ -297,3 +297,56 @@ def test_tables_are_listed() -> None:
     (raw,) = list_tensors(io.BytesIO(nncomp.compress(table.tobytes(), "emb:shape=100x16")))
     assert raw.lossy is None
     assert [(one.name, one.bound, one.shape) for one in raw.tables] == [("", 0.0, (100, 16))] * 3
+
+
+def test_tables_have_the_names_of_their_tensors() -> None:
+    """Whatever else is in the file, and whoever else has their bytes."""
+    torch = pytest.importorskip("torch")
+    from nncomp.tensors.listing import list_tensors
+
+    def names(content: bytes) -> list[str]:
+        (listing,) = list_tensors(io.BytesIO(nncomp.compress(content, "emb:bound=1,block=64K")))
+        return [one.name for one in listing.tables]
+
+    words = np.array(["no", "numbers"])
+    arrays = {"a": lookups(300, 16), "words": words, "b": np.float64(3.5), "c": lookups(30, 8)}
+    assert names(npz(**arrays)) == ["a", "b", "c"]
+    table = torch.tensor(lookups(3000, 16))  # of several records; a view of it begins with it
+    file = io.BytesIO()
+    torch.save({"view": table[:9], "whole": table, "turned": table.t()}, file)
+    assert names(file.getvalue()) == ["whole"] * 3
+
+
+def told(content: bytes, method: str) -> list[str]:
+    """What compressing says."""
+    said: list[str] = []
+    context = Context(warn=said.append)
+    nncomp.compress_stream(io.BytesIO(content), io.BytesIO(), method=method, context=context)
+    return said
+
+
+def test_a_bound_without_a_table_is_told() -> None:
+    table = lookups(300, 16)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, a=table)
+    for content in (table.tobytes(), npy(table.astype(">f4")), packed.getvalue()):
+        (text,) = told(content, "emb:bound=1e-2")
+        assert "no table was found" in text
+        assert told(content, "emb") == []
+    assert told(b"", "emb:bound=1e-2") == told(npy(table), "emb:bound=1e-2") == []
+
+
+def test_a_shape_that_does_not_fit_is_told() -> None:
+    content = lookups(300, 16).tobytes()
+    assert told(content, "emb:bound=1e-2,shape=100x16") == []
+    (text,) = told(content, "emb:bound=1e-2,shape=7x999")
+    assert text == "19200 bytes are no whole number of tables of 7x999 F32: the last has fewer " + (
+        "rows, and the last 3216 bytes are kept exactly"
+    )
+    (text,) = told(content, "emb:bound=1e-2,shape=200x16")
+    assert text.endswith("the last has fewer rows")
+
+
+def test_a_type_needs_a_shape() -> None:
+    with pytest.raises(MethodError, match="dtype=bf16 is of tables without a file format"):
+        nncomp.compress(b"", "emb:bound=1e-2,dtype=bf16")

@@ -112,7 +112,7 @@ def test_what_cannot_wait_is_told(method: str, monkeypatch: pytest.MonkeyPatch) 
     told: list[str] = []
     monkeypatch.setattr(mending, "HELD_MAX", 1 << 10)
     archive = io.BytesIO()
-    context = Context(notice=told.append)
+    context = Context(warn=told.append)
     nncomp.compress_stream(io.BytesIO(content), archive, method=method, context=context)
     out = nncomp.decompress(archive.getvalue())
     assert any("'large.npy' keeps the CRC-32 of what it was" in text for text in told)
