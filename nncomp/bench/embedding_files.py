@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nncomp.bench.embeddings import Table
-from nncomp.errors import UsageError
+from nncomp.errors import TensorFileError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,7 +55,10 @@ def tables(
     for name in paths:
         path = Path(name)
         if path.suffix.lower() in _SUFFIXES:
-            yield from _tensors(path)
+            try:
+                yield from _tensors(path)
+            except TensorFileError as error:
+                raise TensorFileError(f"{path}: {error.message}", offset=error.offset) from error
         else:
             yield from _raw(path, shape, kind)
 

@@ -66,7 +66,7 @@ class Report:
 
     def to_json(self) -> str:
         """`to_dict`, as text."""
-        return json.dumps(self.to_dict(), indent=1)
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
 
     # --- text ------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nncomp.codecs.embedding.model import break_even, speedup
+from nncomp.codecs.embedding.quantiser import BOUND_MAX
 from nncomp.codecs.embedding.table import decode_table, encode_table
 from nncomp.errors import UsageError
 
@@ -71,6 +72,10 @@ class Setting:
     bound: float
     mode: str
     entropy: str
+
+    def __post_init__(self) -> None:
+        if not 0 < self.bound <= BOUND_MAX:
+            raise UsageError(f"{self.bound} is no bound: expected more than 0, up to {BOUND_MAX:g}")
 
     @property
     def name(self) -> str:
@@ -154,20 +159,25 @@ class Result:
             "coded_bytes": self.coded,
             "ratio": self.ratio,
             "absolute_bound": self.bound,
-            "error_over_bound": self.error,
+            "error_over_bound": _finite(self.error),
             "violations": self.violations,
-            "break_even_gbit_s": self.break_even,
+            "break_even_gbit_s": _finite(self.break_even),
             "speedup": {f"{bandwidth:g}": self.speedup(bandwidth) for bandwidth in bandwidths},
         }
         for way in ("compress", "decompress"):
             runs: list[tuple[float, float]] = getattr(self, way)
             found[way] = {
-                "bytes_per_cpu_s": self.rate(way),
-                "bytes_per_wall_s": self.rate(way, wall=True),
+                "bytes_per_cpu_s": _finite(self.rate(way)),
+                "bytes_per_wall_s": _finite(self.rate(way, wall=True)),
                 "wall_s": [wall for wall, _ in runs],
                 "cpu_s": [cpu for _, cpu in runs],
             }
         return found
+
+
+def _finite(number: float) -> float | None:
+    """JSON has no infinities."""
+    return number if math.isfinite(number) else None
 
 
 def _median(runs: Sequence[tuple[float, float]], *, wall: bool) -> float:
@@ -195,7 +205,10 @@ def measure(
         tell(table.name)
         results += list(_measure_table(table.copies(plan.copies), plan))
     if not results:
-        raise UsageError("there are no tables to measure")
+        raise UsageError(
+            "there are no tables to measure: no file has floating-point numbers of two dimensions "
+            "or more"
+        )
     return results
 
 
@@ -252,8 +265,10 @@ def compare(table: Table, back: NDArray[Any], setting: Setting) -> tuple[float, 
     known = wanted[finite]
     bound = setting.bound
     if setting.mode == "rel":
-        with np.errstate(over="ignore"):
-            bound *= float(known.max() - known.min()) if known.size else 0.0
+        low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+        wide = bound * (high - low)
+        # The range itself may be larger than any float64.
+        bound = min(bound * high - bound * low if math.isinf(wide) else wide, BOUND_MAX)
     with np.errstate(invalid="ignore", over="ignore"):
         errors = np.abs(found - wanted)[finite]
     words = np.dtype(f"u{table.rows.itemsize}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,7 +113,7 @@ def emb(
     from nncomp.bench import embedding_files, embeddings
     from nncomp.bench.embedding_report import Report
 
-    _check(plot, target)
+    _check(plot, target, bandwidths)
     settings = tuple(embeddings.Setting(b, mode, coder) for b in bounds for coder in coders)
     plan = embeddings.Plan(settings, rounds, copies)
     tables = embedding_files.tables(
@@ -134,8 +135,11 @@ def emb(
     return report.violations
 
 
-def _check(plot: str | None, target: str | None) -> None:
+def _check(plot: str | None, target: str | None, bandwidths: tuple[float, ...]) -> None:
     """Refuse now what would fail only after minutes of measuring."""
+    for bandwidth in bandwidths:
+        if not bandwidth < math.inf:
+            raise UsageError(f"{bandwidth} Gbit/s is no bandwidth: expected a finite number")
     if plot is not None:
         from nncomp.bench import plot as pictures
 

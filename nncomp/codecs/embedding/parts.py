@@ -235,14 +235,20 @@ def _encode_index(rows: Array, index: Array | None, coder: str, machine: Machine
     """Which row comes where: u8: discount, or 0 for planes."""
     if index is None or not _repeats(rows, index):
         return []
-    if coder not in ("ans", AUTO):
+    planes: list[Buffer] | None = None
+    if coder != "ans":
         layout = _index_layout(len(rows))
         numbers = index.astype(UNSIGNED[layout.width])
-        return [bytes([0]), *encode_planes(numbers, layout, coder, machine)]
+        library = "zstd" if coder == AUTO else coder
+        planes = [bytes([0]), *encode_planes(numbers, layout, library, machine)]
+        if coder != AUTO:
+            return planes
     discount = choose_discount(index)
     functions = machine.functions
     labels = encode_labels(index, len(rows), discount, functions.find_intervals, functions.push_all)
-    return [bytes([discount]) + pack_varint(len(labels)), labels]
+    own: list[Buffer] = [bytes([discount]) + pack_varint(len(labels)), labels]
+    # Whole sequences that come again are nothing to a coder of frequencies.
+    return own if planes is None or size_of(own) <= size_of(planes) else planes
 
 
 def _decode_index(source: Cursor, length: int, count: int, machine: Machine) -> Array:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from nncomp.bench.embedding_files import parse_shape, tables
 from nncomp.bench.embedding_report import Report
 from nncomp.bench.embeddings import Plan, Result, Setting, Table, compare, measure, totals
 from nncomp.cli.bench_emb import emb
-from nncomp.errors import UsageError
+from nncomp.errors import TensorFileError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,6 +118,32 @@ def test_nothing_to_measure() -> None:
 # --- files ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("bound", [0, -1, float("nan"), float("inf")])
+def test_bounds_that_are_none(bound: float) -> None:
+    with pytest.raises(UsageError, match="is no bound"):
+        Setting(bound, "rel", "auto")
+
+
+def test_ranges_beyond_all_numbers() -> None:
+    """What is checked is the bound that was asked for; JSON has no infinities."""
+    table = Table("huge", np.array([[1.5e308, -1.5e308], [0, 1e300]]), "F64")
+    (result,) = measure([table], Plan((ANS,), 1))
+    assert result.bound == 1e300
+    assert result.error <= 1
+    assert result.violations == 0
+    off = table.rows + np.array([[0, 0], [2e300, 0]])
+    assert compare(table, off, ANS)[2] == 1
+    text = Report(Plan((ANS,), 1), [replace(result, error=float("inf"))]).to_json()
+    assert json.loads(text)["tables"][0]["error_over_bound"] is None
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "big.npy"
+    np.save(path, rows().astype(">f4"))
+    with pytest.raises(TensorFileError, match=r"big\.npy: the array of type"):
+        list(tables([str(path)]))
+
+
 def test_tables_of_any_file(tmp_path: Path) -> None:
     one, two = rows(20), rows(30, 4, "<f2")
     np.save(tmp_path / "one.npy", one)
@@ -194,6 +221,11 @@ def test_violations_fail(dumps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_output_that_cannot_be_is_refused_at_once(dumps: Path) -> None:
     run = command(dumps / "table-0.npy", "-o", dumps / "nowhere" / "file")
+    assert isinstance(run.exception, UsageError)
+
+
+def test_bandwidths_that_are_none_are_refused_at_once(dumps: Path) -> None:
+    run = command(dumps / "table-0.npy", "--bandwidth", "nan")
     assert isinstance(run.exception, UsageError)
 
 

@@ -116,17 +116,15 @@ def tensor(name: str, array: Array, start: int, stop: int) -> Tensor:
     Raises:
         TensorFileError: It is not exactly that long, or holds no plain numbers.
     """
+    what = f"array {name!r}" if name else "the array"
     if array.dtype is None:
         raise TensorFileError(
-            f"array {name!r} of type {array.descr!r} holds no little-endian numbers; "
-            "load it with numpy",
+            f"{what} of type {array.descr!r} holds no little-endian numbers; load it with numpy",
             offset=start,
         )
     data = start + array.header
     if data + array.size != stop:
-        raise malformed(
-            f"array {name!r} ends at byte {data + array.size}, its file at byte {stop}", start
-        )
+        raise malformed(f"{what} ends at byte {data + array.size}, its file at byte {stop}", start)
     strides = None
     if array.fortran:
         strides = unusual_strides(array.shape, contiguous(array.shape[::-1])[::-1])

@@ -292,3 +292,15 @@ def test_what_a_payload_says() -> None:
     assert error <= info.error <= error + 1e-2 / 65535 * 1.001
     assert info.exceptions == 1
     assert info.unique <= 41
+
+
+def test_auto_is_the_smallest_where_whole_batches_come_again() -> None:
+    """Which frequencies alone do not show."""
+    values = np.tile(lookups(1000, 16), (4, 1))
+    sizes = {
+        coder: len(encode_table(values, bound=1e-2, entropy=coder))
+        for coder in ("auto", "ans", "zstd")
+    }
+    assert sizes["auto"] < 0.9 * sizes["ans"]
+    assert sizes["auto"] <= sizes["zstd"]
+    assert within(values, decode_table(encode_table(values, bound=1e-2), LIMIT), 1e-2)
