@@ -12,7 +12,6 @@ from nncomp.coding.rans_groups import CONSTANT, STATES, TABLE
 from nncomp.coding.rans_kernels import (
     _FIRST,
     _ONE,
-    _STRIPE,
     _U,
     _copy,
     _decoder_table,
@@ -147,7 +146,7 @@ def _take_stream(data: Array, sizes: Array, freqs: Array, out: Array) -> int:
     words = np.zeros(count + 2 * LANES, np.uint16)  # to spare for a step that is damaged
     _copy(data[STATES:], words.view(np.uint8))
     states = start.astype(np.uint64)
-    symbols = np.empty((1 << BITS) + _STRIPE, np.uint8)
+    symbols = np.empty(1 << BITS, np.uint8)
     table = np.empty(2 * 256, np.uint64)
     place, stop = _U(0), 0
     for k in range(len(sizes)):

@@ -49,7 +49,6 @@ _SLOT = _U((1 << BITS) - 1)
 _SCALE = _U(2 * WORD + BITS)
 _LANES = _U(LANES)
 
-_STRIPE = 16  # bytes that are filled at once
 
 # Where the second and later entries of a symbol begin in tables.
 _SECOND, _THIRD, _FOURTH = _U(256), _U(512), _U(768)
@@ -120,7 +119,7 @@ def _encode(x: Array, by_frequency: Array, out: Array) -> int:
 def _decode(data: Array, out: Array) -> int:
     """Fill in the plane; `OK`, or the number of what is wrong."""
     levels, freqs = np.empty(256, np.int64), np.empty(256, np.int64)
-    symbols = np.empty((1 << BITS) + _STRIPE, np.uint8)
+    symbols = np.empty(1 << BITS, np.uint8)
     table = np.empty(2 * 256, np.uint64)
     words = np.empty(BLOCK + 2 * LANES, np.uint16)
     known = False
@@ -257,9 +256,7 @@ def _decoder_table(freqs: Array, symbols: Array, table: Array) -> None:
     """The symbol of each slot; for each symbol its frequency and its start."""
     start = 0
     for s in range(256):
-        for slot in range(start, start + freqs[s], _STRIPE):
-            for k in range(_STRIPE):  # what is too much, later symbols write over
-                symbols[slot + k] = s
+        symbols[start : start + freqs[s]] = s
         table[s] = freqs[s]
         table[s + 256] = start
         start += freqs[s]

@@ -190,17 +190,23 @@ def unpack_bits(packed: Array, size: int, out: Array) -> None:
 
 @kernel
 def _unpack_bits(packed: Array, size: int, out: Array) -> None:
-    mask = (1 << size) - 1
-    held: int = 0
-    filled, at = 0, 0
-    for i in range(len(out)):
-        while filled < size:
-            held |= int(packed[at]) << filled
-            filled += 8
-            at += 1
-        out[i] = held & mask
-        held >>= size
-        filled -= size
+    # Four bytes hold any code, whatever bit it begins at, and no code waits for another; the
+    # last codes, behind which there are no four bytes, are read by bits.
+    n, mask, whole = _U(size), _U((1 << size) - 1), 0
+    if len(packed) >= 4:
+        whole = min(len(out), (len(packed) - 4) * 8 // size)
+    for i in range(whole):
+        bit = _U(i) * n
+        at = bit >> _U(3)
+        x = _U(packed[at]) | _U(packed[at + _ONE]) << _U(8)
+        x |= _U(packed[at + _U(2)]) << _U(16) | _U(packed[at + _U(3)]) << _U(24)
+        out[i] = np.uint32(x >> (bit & _U(7)) & mask)
+    for i in range(whole, len(out)):
+        code = 0
+        for k in range(size):
+            bit_of = i * size + k
+            code |= (np.int64(packed[bit_of >> 3]) >> (bit_of & 7) & 1) << k
+        out[i] = np.uint32(code)
 
 
 # --- statistics --------------------------------------------------------------------------

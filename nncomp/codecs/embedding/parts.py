@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,7 +109,7 @@ def read_head(source: Cursor) -> PartHead:
     flags = source.take(1)[0]
     if flags & ~_FLAGS or (flags & (EXCEPTIONS | GROUPED) and not flags & QUANTISED):
         raise CorruptError("a part of a table has flags that contradict each other")
-    head = PartHead(flags)
+    bound, share, margin, base = 0.0, 0, NO_MARGIN, 0
     if flags & QUANTISED:
         bound, share = _NUMBERS.unpack(source.take(_NUMBERS.size))
         margin, base = unpack_varint(source), unpack_varint(source)
@@ -117,10 +117,9 @@ def read_head(source: Cursor) -> PartHead:
             raise CorruptError("a part of a table has a bound, margin or base out of range")
         margin = margin - _MARGIN_ZERO if margin else NO_MARGIN
         base = -(base + 1 >> 1) if base & 1 else base >> 1
-        head = PartHead(flags, bound, share, margin, base)
     unique = unpack_varint(source) if flags & REPEATED else 0
     exceptions = unpack_varint(source) if flags & EXCEPTIONS else 0
-    return replace(head, unique=unique, exceptions=exceptions)
+    return PartHead(flags, bound, share, margin, base, unique, exceptions)
 
 
 # --- parts -------------------------------------------------------------------------------
