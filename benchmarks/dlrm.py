@@ -264,7 +264,7 @@ def together(ranks: Sequence[dict[str, Any]]) -> dict[str, Any]:
 # --- the command ---------------------------------------------------------------------
 
 
-def print_record(record: dict[str, Any]) -> None:
+def markdown(record: dict[str, Any]) -> str:
     """A line for each run."""
     headings = ["exchanges", "loss", "AUC", "rows MB", "sent MB", "ratio"]
     headings += ["gradients MB", "sent MB", "ratio", "networks MB", "sent MB", "ratio"]
@@ -280,14 +280,14 @@ def print_record(record: dict[str, Any]) -> None:
             else:
                 line += ["-"] * 3
         lines.append([*line, *(f"{1000 * found[key]:.0f}" for key in ("step_s", "step_cpu_s"))])
-    print(markdown_table(headings, lines))
     told = record["options"]
-    print(
-        f"\n{told['ranks']} processes over gloo, {told['steps']} steps of {told['batch']}; "
+    text = (
+        f"{told['ranks']} processes over gloo, {told['steps']} steps of {told['batch']}; "
         f"bytes to other ranks, all steps and ranks together, those of networks where every "
         f"rank sends its own to all others; processor time of all ranks. "
         f"{place(record)}"
     )
+    return f"{markdown_table(headings, lines)}\n\n{text}"
 
 
 def arguments() -> argparse.Namespace:
@@ -375,7 +375,7 @@ def main() -> None:
     """Train, or print what was found."""
     options = arguments()
     if options.table:
-        print_record(load(Path(options.table)))
+        print(markdown(load(Path(options.table))))
         return
     record: dict[str, Any] = circumstances()
     kept = {key: value for key, value in vars(options).items() if key not in ("save", "table")}
@@ -383,7 +383,7 @@ def main() -> None:
     record["runs"] = run(options)
     if options.save:
         save(options.save, record)
-    print_record(record)
+    print(markdown(record))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ def write(folder: Path, iteration: int, looked_up: Sequence[torch.Tensor]) -> No
 
 def train(options: argparse.Namespace) -> None:
     """Learn batch after batch, and write what the last one wanted was shown."""
+    torch.set_num_threads(options.threads)
     log = ClickLog(table_sizes(options.cap), options.seed)
     tables = [
         new_table(number, rows, options.width, options.seed)
@@ -78,8 +79,8 @@ def look_up(tables: Sequence[nn.Embedding], ids: torch.Tensor) -> list[torch.Ten
     return [table(ids[:, column]) for column, table in enumerate(tables)]
 
 
-def main() -> None:
-    """The command line."""
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line, or other words."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -90,8 +91,12 @@ def main() -> None:
     parser.add_argument("--cap", type=int, default=50_000, help="rows of the largest tables")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Train."""
+    options = arguments()
     options.folder.mkdir(parents=True, exist_ok=True)
     train(options)
 

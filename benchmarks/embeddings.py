@@ -1,11 +1,12 @@
 """`emb` on look-ups of embedding tables, next to quantise+zstd, SZ3 and zfp.
 
-    python benchmarks/emb_dumps.py FOLDER
-    python benchmarks/embeddings.py FOLDER/*-0300.npy [--bounds 1e-2 1e-3] [--runs 5] [--save NAME]
+    python benchmarks/embeddings.py --trained [--bounds 1e-2 1e-3] [--runs 5] [--save NAME]
+    python benchmarks/embeddings.py FILE... [--bounds 1e-2 1e-3] [--runs 5] [--save NAME]
     python benchmarks/embeddings.py --table results/NAME.json
     python benchmarks/embeddings.py --proof 100000000 [--types F32 F64]
 
-Every file is a table: .npy, or raw float32 with --columns. All contestants compress and decompress
+Every file is a table: .npy, or raw float32 with --columns; `--trained` takes the last of
+emb_dumps.py, which it makes first. All contestants compress and decompress
 all tables in turn, in this process, on one thread, quantisation included, with the same absolute
 bound for each table: a share of its range. Times are processor time, the least of the runs, since
 whatever else the machine does only adds to them; few tables are taken several times in each run.
@@ -22,17 +23,30 @@ import argparse
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import emb_dumps
 import numpy as np
 import zstandard
-from common import circumstances, load, markdown_table, save, say, sha256, short, text_table
+from common import (
+    circumstances,
+    load,
+    markdown_table,
+    place,
+    save,
+    say,
+    sha256,
+    short,
+    text_table,
+)
 from emb_proof import TYPES, prove
 
+from nncomp.bench.machine import package_version
 from nncomp.codecs.embedding.table import decode_table, encode_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -206,10 +220,29 @@ def rows_of(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str
     return headings, rows
 
 
+def trained() -> dict[str, NDArray[Any]]:
+    """The tables that emb_dumps.py writes last."""
+    with TemporaryDirectory(prefix="nncomp-dumps-") as name:
+        options = emb_dumps.arguments([name])
+        emb_dumps.train(options)
+        paths = sorted(Path(name).glob(f"*-{max(options.iterations):04}.npy"))
+        return {path.name: np.load(path) for path in paths}
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """The table of a record, and how it came about."""
+    told = (
+        f"MB/s of processor time, the best of {record['runs']} runs that take turns, on one "
+        "thread, quantisation included. "
+    )
+    return f"{markdown_table(*rows_of(record['results']))}\n\n{told}{place(record)}"
+
+
 def main() -> None:
     """See above."""
     parser = argparse.ArgumentParser(description="emb next to its peers")
     parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--trained", action="store_true", help="tables made by emb_dumps.py")
     parser.add_argument("--columns", type=int, default=64, help="of raw files")
     parser.add_argument("--bounds", nargs="+", type=float, default=[1e-2, 1e-3])
     parser.add_argument("--runs", type=int, default=5)
@@ -219,17 +252,24 @@ def main() -> None:
     parser.add_argument("--types", nargs="+", choices=TYPES, help="of --proof, in turn")
     options = parser.parse_args()
     if options.table:
-        print(markdown_table(*rows_of(load(options.table)["results"])))
+        print(markdown(load(options.table)))
     elif options.proof:
         violations = prove(options.proof, *([options.types] if options.types else []))
         raise SystemExit(violations > 0)
     else:
-        tables = [read(path, options.columns) for path in options.files]
-        results = [r for bound in options.bounds for r in measure(tables, bound, options.runs)]
-        print(text_table(*rows_of(results)))
+        tables = {path.name: read(path, options.columns) for path in options.files}
+        tables |= trained() if options.trained else {}
+        record: dict[str, Any] = {**circumstances(), "runs": options.runs}
+        record["versions"] |= {name: package_version(name) for name in ("pysz", "zfpy")}
+        record["inputs"] = {name: sha256(table.tobytes()) for name, table in tables.items()}
+        record["results"] = [
+            result
+            for bound in options.bounds
+            for result in measure(list(tables.values()), bound, options.runs)
+        ]
+        print(text_table(*rows_of(record["results"])))
         if options.save:
-            inputs = {path.name: sha256(path.read_bytes()) for path in options.files}
-            save(options.save, {**circumstances(), "inputs": inputs, "results": results})
+            save(options.save, record)
 
 
 if __name__ == "__main__":

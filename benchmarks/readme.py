@@ -127,6 +127,7 @@ def _large_and_corpus(data: Path) -> list[str]:
 
 
 _CLASSICS = ("zpaq", "xz", "7z", "bzip3", "brotli", "zstd")
+_LOOKUPS = "embed/dlrm_EMB_1_iter_20.bin.f32"
 _LIKE_MEASURED = ("--size", "128M", "--only", "bf16", "f16", "f32", "f32-bf16")
 
 MEASUREMENTS: dict[str, Files | Tensors | Script] = {
@@ -142,6 +143,9 @@ MEASUREMENTS: dict[str, Files | Tensors | Script] = {
     "tensors-numpy": Tensors((*_LIKE_MEASURED, "--peers", "zipnn", "--compiled", "off")),
     "tensors-delta": Tensors(("--size", "128M", "--delta", "--only", "bf16", "f32")),
     "images": Script("images", ("--data", ".")),
+    "embeddings-dumps": Script("embeddings", ("--trained", "--runs", "6")),
+    "embeddings-real": Script("embeddings", (_LOOKUPS, "--runs", "6")),
+    "dlrm": Script("dlrm"),
     "image-ablation": Script("image_ablation", manual="photographs to learn from"),
 }
 """The records that documents show, by name: every file and contestant, fixed beforehand."""

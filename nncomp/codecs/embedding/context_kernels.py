@@ -205,7 +205,7 @@ def _unpack_bits(packed: Array, size: int, out: Array) -> None:
         code = 0
         for k in range(size):
             bit_of = i * size + k
-            code |= (np.int64(packed[bit_of >> 3]) >> (bit_of & 7) & 1) << k
+            code |= (int(packed[bit_of >> 3]) >> (bit_of & 7) & 1) << k
         out[i] = np.uint32(code)
 
 
