@@ -5,6 +5,7 @@ Those over contexts are in context_kernels.py.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -139,6 +140,11 @@ def _same(a: Array, b: Array) -> bool:
 
 def spread(x: Array) -> tuple[float, float]:
     """See arrays.py."""
+    if len(x):
+        with np.errstate(invalid="ignore"):  # of signalling NaN
+            low, high = float(x.min()), float(x.max())
+        if math.isfinite(low) and math.isfinite(high):  # NumPy looks at several at once
+            return low + 0.0, high + 0.0
     low, high = _spread(sealed(x))
     return (float(low), float(high)) if low <= high else (0.0, 0.0)
 
