@@ -1,4 +1,4 @@
-"""Makes `nncomp/codecs/image/known.npz`: the classes that the image codec ships.
+"""Makes `nncomp/weights/fsar_classes.safetensors`: the classes that the image codec ships.
 
     python benchmarks/image_classes.py OUTPUT IMAGE.npy...
 
@@ -19,6 +19,7 @@ from nncomp.codecs.image.fit import Effort, fit
 from nncomp.codecs.image.kernels import LEVELS
 from nncomp.codecs.image.laws import SCALES
 from nncomp.codecs.image.plates import Array, Shape, make_plates
+from nncomp.weights import pack
 
 PATCH, EACH = 64, 60
 EFFORT = Effort(classes=32, log=3, rounds=24, step=1, drop=0)
@@ -80,7 +81,9 @@ def main() -> None:
     colour = classes(np.ascontiguousarray(cut[[1, 0, 2]]))
     grey = (cut.astype(np.int64) * np.array([5, 9, 2])[:, None, None, None]).sum(0) >> 4
     alone = classes(grey[None].astype(np.uint8))
-    np.savez_compressed(Path(sys.argv[1]), **colour, **alone)
+    recipe = f"python benchmarks/image_classes.py of {', '.join(Path(p).stem for p in sys.argv[2:])}"
+    packed = pack({**colour, **alone}, {"format": "fsar classes 1", "recipe": recipe})
+    Path(sys.argv[1]).write_bytes(packed)
 
 
 if __name__ == "__main__":

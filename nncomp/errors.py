@@ -13,7 +13,7 @@
     |   |-- FormatVersionError       a container version this reader does not know
     |   |-- UnknownCodecError        a codec, or a codec version, this reader does not know
     |   |-- NumericsProfileError     numerics this reader does not implement
-    |   |-- MissingWeightsError      shipped weights with another digest than the archive's
+    |   |-- MissingWeightsError      the weights that the archive names are not here
     |   `-- MissingBaseError         the base of an archive of differences was not given
     |-- LimitError                   reading on would cost more memory than the limit allows
     |-- FileError                    a file cannot be read, or its output not be published
@@ -132,7 +132,7 @@ class NumericsProfileError(UnsupportedError):
 
 
 class MissingWeightsError(UnsupportedError):
-    """The archive names shipped weights that this installation does not have."""
+    """The archive names weights that neither the caller nor this installation has."""
 
 
 class MissingBaseError(UnsupportedError):

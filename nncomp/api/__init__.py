@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import io
     import os
 
-    from nncomp.api.base import BaseLike
+    from nncomp.api.base import BaseLike, WeightsLike
 
 __all__ = [
     "DEFAULT_METHOD",
@@ -48,6 +48,7 @@ def open(  # noqa: A001 - named as in gzip, lzma and zstandard
     device: str = "auto",
     memory_limit: int | None = None,
     base: BaseLike = None,
+    weights: WeightsLike = None,
 ) -> io.BufferedIOBase:
     """Open an archive as a binary file object, for anything that takes one.
 
@@ -67,13 +68,14 @@ def open(  # noqa: A001 - named as in gzip, lzma and zstandard
         device: "auto", "cpu" or "cuda".
         memory_limit: As for `compress` and `decompress`; the content does not count.
         base: As for `compress` and `decompress`.
+        weights: The same.
 
     Raises:
         UsageError: An argument is not valid.
         NncompError: Later, from reading, writing or closing, as for `decompress_stream` and
             `compress_stream`.
     """
-    context = make_context(threads, device, memory_limit, base)
+    context = make_context(threads, device, memory_limit, base, weights)
     if mode == "rb":
         from nncomp.api.file_reader import open_reader
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     One: TypeAlias = str | os.PathLike[str] | Buffer
     BaseLike: TypeAlias = One | Sequence[One] | None
+    WeightsLike: TypeAlias = One | None
 
-__all__ = ["BaseLike", "open_base"]
+__all__ = ["BaseLike", "WeightsLike", "open_base"]
 
 
 def open_base(base: BaseLike, context: Context) -> Base | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeVar
 
 import xxhash
 
 from nncomp.api.encoding import Result, grant, make_context, refuse_above_limit
-from nncomp.codecs.base import Block, format_params, unpack_params
+from nncomp.codecs.base import Block, Weighted, format_params, unpack_params
 from nncomp.codecs.registry import by_id
 from nncomp.container.reader import BufferInput, StreamInput, read_members
 from nncomp.container.writer import write_all
@@ -29,11 +29,12 @@ from nncomp.memory import NewBytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from nncomp.api.base import BaseLike
+    from nncomp.api.base import BaseLike, WeightsLike
     from nncomp.codecs.base import Buffer, Codec, Context, Params
     from nncomp.container.layout import Header
     from nncomp.container.reader import Member, Record
     from nncomp.container.writer import Sink
+    from nncomp.weights import Weights
 
     Room: TypeAlias = Callable[[int], memoryview | None]
 
@@ -49,6 +50,7 @@ def decompress(
     device: str = "auto",
     memory_limit: int | None = None,
     base: BaseLike = None,
+    weights: WeightsLike = None,
 ) -> bytes:
     """Decompress an archive in memory; the contents of all its members, joined.
 
@@ -59,13 +61,15 @@ def decompress(
         memory_limit: Bytes that decoding may take, and that the result may have; default
             three quarters of the physical memory.
         base: What the archive holds differences to, if it does: see `open_base`.
+        weights: The file of weights that it was made with, its path or its bytes, if these are
+            none that the package has.
 
     Raises:
         FormatError: This is no archive, or it is damaged.
         UnsupportedError: A newer version of nncomp is needed.
         LimitError: More than `memory_limit`.
     """
-    context, limit = grant(make_context(threads, device, memory_limit, base))
+    context, limit = grant(make_context(threads, device, memory_limit, base, weights))
     sink = _BoundedBytes(limit)
     _decompress(BufferInput(data), sink, context)
     return sink.getvalue()
@@ -209,6 +213,9 @@ class Decoder:
         refuse_above_limit(header.memory, limit, "decompressing this archive")
         codec = by_id(header.codec_id)
         _refuse_unsupported(header, codec)
+        if header.weights_digest is not None:
+            found = _weights_of(header.weights_digest, codec, granted.weights)
+            granted = replace(granted, weights=found)
         try:
             params = unpack_params(codec, header.params)
             needed = codec.memory(params)
@@ -278,12 +285,22 @@ def _refuse_unsupported(header: Header, codec: Codec) -> None:
             f"implements profile {codec.profile} for codec {codec.name!r}. Another version of "
             "nncomp may read it"
         )
-    if header.weights_digest is not None:
-        # No codec of this version ships weights.
+
+
+def _weights_of(sha256: bytes, codec: Codec, given: Weights | None) -> Weights:
+    """The weights that an archive names: those given, or those of the package."""
+    needed = f"the archive needs the weights with SHA-256 {sha256.hex()}"
+    if not isinstance(codec, Weighted):
         raise MissingWeightsError(
-            f"the archive needs the weights with SHA-256 {header.weights_digest.hex()}, which this "
-            "nncomp does not have. A newer version may have them"
+            f"{needed}, which this nncomp does not have. A newer version may have them"
         )
+    for found in (given, codec.own_weights()):
+        if found is not None and found.sha256 == sha256:
+            return found
+    but = f"those given have {given.sha256.hex()}" if given else "which this nncomp does not have"
+    raise MissingWeightsError(
+        f"{needed}, {but}. Give the file that it was made with by --weights, or weights= in Python"
+    )
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, BinaryIO
 from nncomp.api.base import open_base
 from nncomp.api.choice import HEAD_SIZE, choose
 from nncomp.api.source import BufferSource, StreamSource
-from nncomp.codecs.base import Context, pack_params, parse_method, resolve_params
+from nncomp.codecs.base import Context, Weighted, pack_params, parse_method, resolve_params
 from nncomp.codecs.registry import AUTO, by_id, by_name
 from nncomp.container.layout import Header
 from nncomp.container.limits import default_memory_limit
 from nncomp.container.writer import MemberWriter, write_all
 from nncomp.errors import LimitError, MethodError, UsageError
 from nncomp.memory import Scratch
+from nncomp.weights import read as read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nncomp.api.base import BaseLike
+    from nncomp.api.base import BaseLike, WeightsLike
     from nncomp.api.source import Source
     from nncomp.codecs.base import Buffer, Codec, Params
     from nncomp.container.writer import Sink
@@ -58,12 +59,17 @@ class Result:
 
 
 def make_context(
-    threads: int, device: str, memory_limit: int | None, base: BaseLike = None
+    threads: int,
+    device: str,
+    memory_limit: int | None,
+    base: BaseLike = None,
+    weights: WeightsLike = None,
 ) -> Context:
     """A context from plain arguments.
 
     Raises:
         UsageError: One of them is out of range.
+        FileError: The weights are none.
     """
     if threads < 1:
         raise UsageError(f"threads={threads} is not valid: expected at least 1")
@@ -71,7 +77,12 @@ def make_context(
         raise UsageError(f"memory_limit={memory_limit} is not valid: expected bytes, or None")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device={device!r} is not valid: expected auto, cpu or cuda")
-    context = Context(threads=threads, device=device, memory_limit=memory_limit)
+    context = Context(
+        threads=threads,
+        device=device,
+        memory_limit=memory_limit,
+        weights=None if weights is None else read_weights(weights),
+    )
     return context if base is None else replace(context, base=open_base(base, context))
 
 
@@ -127,6 +138,7 @@ def compress(
     device: str = "auto",
     memory_limit: int | None = None,
     base: BaseLike = None,
+    weights: WeightsLike = None,
 ) -> bytes:
     """Compress bytes in memory into an archive.
 
@@ -141,13 +153,15 @@ def compress(
             physical memory.
         base: What to take differences to, for methods that can: a path, bytes, or several
             (see `open_base`).
+        weights: A file that `nncomp train-image` made, its path or its bytes, for methods that
+            take one in place of weights of their own.
 
     Raises:
         UsageError: The method or another argument is not valid.
         LimitError: Decompressing would take more than `memory_limit`.
     """
     view = memoryview(data).cast("B")
-    context = make_context(threads, device, memory_limit, base)
+    context = make_context(threads, device, memory_limit, base, weights)
     sink = Scratch(len(view) + len(view) // 1000 + HEAD_SIZE)
     _encode(BufferSource(view), sink, method, level, context)
     return sink.getvalue()
@@ -195,6 +209,7 @@ def _encode(
     wanted = max(HEAD_SIZE, codec.peek(params))
     head = source.look(wanted)
     complete = len(head) < wanted
+    granted = _with_weights(codec, params, granted)
     params = codec.settle(_with_base(codec, params, granted), head, complete)
     refuse_above_limit(codec.memory(params), limit, f"decompressing method {codec.name!r}")
     del head  # so that the source can let it go
@@ -210,6 +225,17 @@ def _with_base(codec: Codec, params: Params, context: Context) -> Params:
     if "base" not in params:
         raise MethodError(f"method {codec.name!r} takes no base")
     return {**params, "base": context.base.digest}
+
+
+def _with_weights(codec: Codec, params: Params, context: Context) -> Context:
+    """The context, with the weights that are needed and no others."""
+    if isinstance(codec, Weighted) and codec.takes_weights(params):
+        return replace(context, weights=context.weights or codec.own_weights())
+    if context.weights is not None:
+        raise MethodError(
+            f"method {codec.name!r} takes no weights as it is asked for. fsar:mode=paper does"
+        )
+    return context
 
 
 def _write_smaller(
@@ -245,6 +271,7 @@ def _write_member(
         params=pack_params(codec, params),
         # A codec that writes files anew gives content of another size than it was given.
         content_size=None if params.get("pixels") == "only" else content_size,
+        weights_digest=None if context.weights is None else context.weights.sha256,
     )
     writer = MemberWriter(sink, header)
     for block in codec.encode(chunks, params, context):

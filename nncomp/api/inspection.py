@@ -29,7 +29,7 @@ class ArchiveInfo:
         params: The stored parameters, "key=value,key=value"; the bare values where the
             codec, or this version of it, is unknown.
         memory: Bytes that decoding takes at most, the program itself not counted.
-        weights_digest: SHA-256 of the shipped weights in use, hexadecimal, or None.
+        weights_digest: SHA-256 of the file of weights in use, hexadecimal, or None.
         raw_size: Size of the content in bytes.
         archive_size: Size of the member in bytes.
         offset: Archive offset of the member.

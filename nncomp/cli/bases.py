@@ -1,4 +1,7 @@
-"""--base: the files that differences are taken to, which nothing may replace or remove."""
+"""--base: the files that differences are taken to, which nothing may replace or remove.
+
+Nor may anything replace or remove the file of --weights.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,11 @@ __all__ = ["NO_BASES", "Bases", "open_bases"]
 
 @dataclass(frozen=True)
 class Bases:
-    """What --base names.
+    """What --base names, and the file of --weights.
 
     Attributes:
         content: What differences are taken to, or None.
-        statuses: Of all files behind it.
+        statuses: Of all files behind it, and of weights.
     """
 
     content: Base | None = None
@@ -41,7 +44,7 @@ class Bases:
             FileError: The open file that `status` was taken from is one of the bases.
         """
         if status and any(os.path.samestat(status, other) for other in self.statuses):
-            raise FileError("skipped: it is one of the bases itself")
+            raise FileError("skipped: it is one of the bases or weights itself")
 
     def refuse_output(self, path: Path) -> None:
         """No output replaces what archives are decoded with.
@@ -50,7 +53,7 @@ class Bases:
             FileError: `path` leads to one of the bases.
         """
         if self.have(path):
-            raise FileError(f"output {path} is one of the bases; use -o to write elsewhere")
+            raise FileError(f"output {path} is one of the bases or weights; use -o to write elsewhere")
 
 
 NO_BASES = Bases()

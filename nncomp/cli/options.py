@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -13,10 +14,11 @@ import click
 
 from nncomp.cli.bases import NO_BASES, Bases, open_bases
 from nncomp.cli.console import SILENT, Console, Progress
-from nncomp.errors import MethodError
+from nncomp.errors import FileError, MethodError
 
 if TYPE_CHECKING:
     from nncomp.codecs.base import Context
+    from nncomp.weights import Weights
 
 __all__ = [
     "Command",
@@ -98,12 +100,13 @@ class Output:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a codec may use: threads (at least 1), bytes of memory or None, device, bases."""
+    """What a codec may use: threads (at least 1), bytes of memory or None, device, files."""
 
     threads: int
     memory: int | None
     device: str
     bases: Bases = NO_BASES
+    weights: Weights | None = None
 
     def context(self, progress: Progress) -> Context:
         """The grant for one file, reporting to `progress`."""
@@ -117,13 +120,28 @@ class Resources:
             notice=progress.notice,
             warn=progress.warn,
             base=self.bases.content,
+            weights=self.weights,
         )
 
     def with_bases(self, names: tuple[str, ...]) -> Resources:
         """The same with the bases of --base, opened."""
         if not names:
             return self
-        return replace(self, bases=open_bases(names, self.context(SILENT)))
+        bases = open_bases(names, self.context(SILENT))
+        statuses = (*bases.statuses, *self.bases.statuses)
+        return replace(self, bases=replace(bases, statuses=statuses))
+
+    def with_weights(self, name: str | None) -> Resources:
+        """The same with the weights of --weights, read."""
+        if name is None:
+            return self
+        from nncomp.weights import read
+
+        status = os.stat(name)  # noqa: PTH116 - "" is no Path
+        if not stat.S_ISREG(status.st_mode):
+            raise FileError(f"the weights {name!r} are not a regular file")
+        bases = replace(self.bases, statuses=(*self.bases.statuses, status))
+        return replace(self, bases=bases, weights=read(name))
 
 
 def _usable_cores() -> int:
@@ -244,8 +262,16 @@ _base_option = click.option(
 )
 
 
+_weights_option = click.option(
+    "--weights",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="What train-image made, for methods that take it; decompressing takes the same.",
+)
+
+
 def resource_options(command: Command) -> Command:
-    """-T, -M, --device, --base: one `Resources` as `resources`."""
+    """-T, -M, --device, --base, --weights: one `Resources` as `resources`."""
 
     @wraps(command)
     def wrapped(
@@ -254,10 +280,12 @@ def resource_options(command: Command) -> Command:
         memory: int | None,
         device: str,
         base_names: tuple[str, ...],
+        weights: str | None,
         **rest: Any,
     ) -> int:
         resources = Resources(threads or _usable_cores(), memory, device)
-        return command(resources=resources.with_bases(base_names), **rest)
+        resources = resources.with_weights(weights).with_bases(base_names)
+        return command(resources=resources, **rest)
 
     count = click.IntRange(min=0, max=1024)
     return apply(
@@ -285,6 +313,7 @@ def resource_options(command: Command) -> Command:
             show_default=True,
         ),
         _base_option,
+        _weights_option,
     )
 
 

@@ -225,7 +225,7 @@ def convert(
             if not published:
                 console.warn(source.name, "kept: its output is not a regular file")
             elif bases.have(source.path):
-                console.warn(source.name, "kept: it is one of the bases")
+                console.warn(source.name, "kept: it is one of the bases or weights")
             else:
                 source.path.unlink()  # a link, where the user named a link
     console.info(summary(source.name, result, time.perf_counter() - start))

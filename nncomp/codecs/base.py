@@ -17,6 +17,7 @@ from nncomp.errors import MethodError
 
 if TYPE_CHECKING:
     from nncomp.codecs.account import Account
+    from nncomp.weights import Weights
 
 __all__ = [
     "Base",
@@ -28,6 +29,7 @@ __all__ = [
     "Param",
     "Params",
     "Value",
+    "Weighted",
     "format_params",
     "pack_params",
     "parse_method",
@@ -196,6 +198,7 @@ class Context:
             (compiling kernels at first use, say).
         warn: Called with a short text when what is done may not be what was meant.
         base: What differences are taken to, or None.
+        weights: What a codec takes in place of weights that it comes with, or None.
     """
 
     threads: int = 1
@@ -205,6 +208,7 @@ class Context:
     notice: Callable[[str], None] = field(default=lambda text: None)
     warn: Callable[[str], None] = field(default=lambda text: None)
     base: Base | None = None
+    weights: Weights | None = None
 
 
 class Codec(Protocol):
@@ -272,6 +276,26 @@ class Explains(Protocol):
 
         Raises:
             CorruptError: The payload contradicts itself.
+        """
+        ...
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A codec that may need weights which no archive holds; none has to.
+
+    An archive then names them in its header, and they come to the codec in the context.
+    """
+
+    def takes_weights(self, params: Params) -> bool:
+        """Whether encoding with these parameters takes any."""
+        ...
+
+    def own_weights(self) -> Weights:
+        """Those that the codec comes with.
+
+        Raises:
+            MissingWeightsError: The installation is not whole.
         """
         ...
 

@@ -61,7 +61,7 @@ class Header:
         memory: Bytes that decoding takes at most, the program itself not counted.
         params: Values of the codec's stored parameters, "value,value", printable ASCII.
         content_size: Size of the decoded member in bytes, or None when it was not known.
-        weights_digest: SHA-256 of the shipped weights in use, or None.
+        weights_digest: SHA-256 of the file of weights in use, or None.
     """
 
     codec_id: int

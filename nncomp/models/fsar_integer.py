@@ -63,6 +63,7 @@ PRODUCT_MAX = 1 << 24
 """Sums of products of whole numbers below this are exact in float32."""
 
 _LARGEST = 128 * 127  # product of an input and a weight
+_BAND = 16  # rows of a layer that are computed at a time, which bounds the memory
 
 
 # --- networks ------------------------------------------------------------------------
@@ -88,25 +89,42 @@ class Layer(NamedTuple):
     low: Array
     high: Array
 
-    def sums(self, x: Array) -> Array:
-        """Accumulators: float32[I, H, W] to whole numbers in float32[O, h, w]."""
-        if self.kind == "up":
-            return transposed(x, self.weight)
-        return convolved(x, self.weight, 2 if self.kind == "down" else 1)
+    def __call__(self, x: Array, before: Array) -> Array:
+        """What the layer gives: float32[I, H, W], whole numbers, to float32[O, h, w] likewise.
 
-    def scaled(self, sums: Array) -> Array:
+        Args:
+            x: What goes in.
+            before: What went into the layer before; a residual is added to it.
+        """
+        if self.kind == "up":
+            return self._held(self._scaled(transposed(x, self.weight)))
+        stride = 2 if self.kind == "down" else 1
+        padded = _with_margin(x, self.weight.shape[2])
+        bands = []
+        for top in range(0, x.shape[1] // stride, _BAND):
+            rows = padded[:, stride * top : stride * (top + _BAND - 1) + self.weight.shape[2]]
+            scaled = self._scaled(_convolved(rows, self.weight, stride))
+            if self.kind == "residual":
+                scaled += before[:, top : top + _BAND].astype(np.int64)
+            bands.append(self._held(scaled))
+        return np.concatenate(bands, axis=1)
+
+    def _scaled(self, sums: Array) -> Array:
         """Accumulators as numbers for the next layer, int64, before they are held in bounds."""
         multiplier, shift = (
             x.astype(np.int64)[:, None, None] for x in (self.multiplier, self.shift)
         )
-        wide = (sums.astype(np.int64) + self.bias[:, None, None]) * multiplier
-        rounded: Array = wide + (np.int64(1) << shift - 1) >> shift
-        return rounded
+        wide = sums.astype(np.int64)
+        wide += self.bias[:, None, None]
+        wide *= multiplier
+        wide += np.int64(1) << shift - 1
+        wide >>= shift
+        return wide
 
-    def held(self, x: Array) -> Array:
+    def _held(self, x: Array) -> Array:
         """Within bounds, float32, as the next product takes it."""
         low, high = self.low[:, None, None], self.high[:, None, None]
-        return np.clip(x, low, high).astype(np.float32)
+        return np.clip(x, low, high, out=x).astype(np.float32)
 
 
 class Network:
@@ -135,21 +153,19 @@ class Network:
         """float32[I, H, W], whole numbers from -128 to 127, to float32[O, h, w] likewise."""
         before = x
         for layer in self.layers:
-            y = layer.scaled(layer.sums(x))
-            if layer.kind == "residual":
-                y += before.astype(np.int64)
-            before, x = x, layer.held(y)
+            before, x = x, layer(x, before)
         return x
 
 
-def convolved(x: Array, weight: Array, stride: int) -> Array:
-    """Convolution with zeros around: (I, H, W) by (O, I, k, k) to (O, h, w), float32.
-
-    The margin is (k - 1) // 2 on each side, so that 4 x 4 of stride 2 halves the size.
-    """
-    size = weight.shape[2]
+def _with_margin(x: Array, size: int) -> Array:
+    """Zeros around, (size - 1) // 2 on each side, so that 4 x 4 of stride 2 halves the size."""
     margin = (size - 1) // 2
-    padded = np.pad(x, ((0, 0), (margin, margin), (margin, margin)))
+    return np.pad(x, ((0, 0), (margin, margin), (margin, margin)))
+
+
+def _convolved(padded: Array, weight: Array, stride: int) -> Array:
+    """Convolution within margins: (I, H, W) by (O, I, k, k) to (O, h, w), float32."""
+    size = weight.shape[2]
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
     windows = windows[:, ::stride, ::stride]  # (I, h, w, k, k)
     height, width = windows.shape[1:3]

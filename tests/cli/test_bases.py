@@ -181,7 +181,7 @@ def test_file_is_not_its_own_base(invoke: Invoke, checkpoints: list[bytes]) -> N
     Path("link").symlink_to("first")
     result = invoke("compress", "--rm", "--base", "second", "--base", "link", "first", "third")
     assert result.exit_code == 1
-    assert result.stderr == "nncomp: first: skipped: it is one of the bases itself\n"
+    assert result.stderr == "nncomp: first: skipped: it is one of the bases or weights itself\n"
     assert Path("first").read_bytes() == checkpoints[0]
     assert Path("third.nnc").exists()
     assert not Path("first.nnc").exists()
@@ -200,7 +200,7 @@ def test_base_is_not_replaced(invoke: Invoke, checkpoints: list[bytes], command:
     invoke("compress", "--base", "first", "second")
     result = invoke(*command.split(), "-f", "--base", "first", "-o", "first")
     assert result.exit_code == 1
-    assert "output first is one of the bases; use -o to write elsewhere" in result.stderr
+    assert "output first is one of the bases or weights; use -o to write elsewhere" in result.stderr
     assert Path("first").read_bytes() == checkpoints[0]
 
 
@@ -209,6 +209,6 @@ def test_base_is_not_removed(invoke: Invoke) -> None:
     invoke("compress", "--rm", "--base", "first.nnc", "second")
     result = invoke("decompress", "--rm", "--base", "first.nnc", "first.nnc", "second.nnc")
     assert result.exit_code == 0
-    assert result.stderr == "nncomp: first.nnc: kept: it is one of the bases\n"
+    assert result.stderr == "nncomp: first.nnc: kept: it is one of the bases or weights\n"
     assert Path("first.nnc").exists()
     assert not Path("second.nnc").exists()

@@ -17,7 +17,12 @@ from nncomp.codecs.image.model import (
     table_of,
     unpack_laws,
 )
-from nncomp.codecs.image.paper import decode_paper, encode_paper, is_paper_picture
+from nncomp.codecs.image.paper import (
+    decode_paper,
+    encode_paper,
+    is_paper_picture,
+    paper_model,
+)
 from nncomp.codecs.image.places import pack_places, unpack_places
 from nncomp.codecs.image.plates import Array, Shape, join_plates, make_plates
 from nncomp.codecs.image.stream import Reader, Writer, plane_coder
@@ -27,6 +32,8 @@ from nncomp.errors import CorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from nncomp.weights import Weights
 
 __all__ = ["decode_picture", "encode_picture"]
 
@@ -47,8 +54,8 @@ def encode_picture(samples: Array, shape: Shape, effort: Effort, order: int) -> 
         effort: What may be tried.
         order: How many codes around a class its code depends on.
     """
-    if effort.paper and is_paper_picture(shape):
-        return bytes([0, 0, _PAPER]) + encode_paper(samples, shape)
+    if effort.paper is not None and is_paper_picture(shape):
+        return bytes([0, 0, _PAPER]) + encode_paper(samples, shape, effort.paper)
     values = make_plates(samples, shape)
     known, found = known_classes(shape.planes), list[bytes]()
     if known is not None and (effort.known or shape.samples <= _SMALL):
@@ -137,19 +144,25 @@ def _laws(contexts: Array, residuals: Array, depth: int) -> tuple[Array, Array]:
     return fitting_laws(table, depth), table.sum(1) > 0
 
 
-def decode_picture(payload: memoryview, shape: Shape) -> Array:
+def decode_picture(payload: memoryview, shape: Shape, given: Weights | None = None) -> Array:
     """The samples of a picture, uint8 or uint16 [planes, frames, height, width].
+
+    Args:
+        payload: What `encode_picture` gave.
+        shape: Of the picture.
+        given: Weights for the model of the paper; None: those that are shipped.
 
     Raises:
         CorruptError: There is no such picture.
         MissingWeightsError: It was made with weights that are not here.
+        FileError: The weights given are no such model.
     """
     text = Text(bytes(payload), 0)
     log, classes, kind = text.take(3)
     if (log, classes, kind) == (0, 0, _PAPER):
         if not is_paper_picture(shape):
             raise CorruptError("a picture has a model that is not for pictures of its shape")
-        return decode_paper(payload[text.offset :], shape)
+        return decode_paper(payload[text.offset :], shape, paper_model(given))
     classes, order = classes + 1, kind & _ORDER
     known = known_classes(shape.planes) if kind & _KNOWN else None
     if log > _LOG_MAX or classes > CLASSES_MAX or order > TWO or kind >= _KINDS:

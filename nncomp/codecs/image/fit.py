@@ -11,7 +11,7 @@ prediction optimized for each image", 2003 (predictors by classes of blocks).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from nncomp.codecs.image.kernels import Model, predict_plane
 from nncomp.codecs.image.model import floor_drop
 from nncomp.codecs.image.plates import Array, Shape, blank
 from nncomp.codecs.image.taps import error_taps, sample_taps, tap_groups
+
+if TYPE_CHECKING:
+    from nncomp.codecs.image.paper import PaperModel
 
 __all__ = ["Effort", "Fitted", "Known", "fit"]
 
@@ -52,7 +55,7 @@ class Effort:
         step: Only every so many rows are looked at, but for the last weights.
         drop: Bits of weights that are 0.
         known: Whether shipped classes will do.
-        paper: Whether the model of the paper is asked for, see `paper`.
+        paper: The model of the paper where it is asked for, see `paper`.
     """
 
     classes: int
@@ -61,7 +64,7 @@ class Effort:
     step: int
     drop: int
     known: bool = False
-    paper: bool = False
+    paper: PaperModel | None = None
 
 
 class Fitted(NamedTuple):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from nncomp.codecs.base import Buffer, Context, Params
+    from nncomp.weights import Weights
 
 __all__ = ["FSAR"]
 
@@ -38,7 +39,8 @@ class _Fsar:
     version = 1
     profile = 0
     independent = True
-    shipped = ("codecs/image/known.npz", "weights/fsar.safetensors")  # for classes=0, mode=paper
+    # For classes=0 and small pictures; for mode=paper without weights of one's own.
+    shipped = ("weights/fsar_classes.safetensors", "weights/fsar.safetensors")
     params = (
         Param(
             "shape",
@@ -65,7 +67,7 @@ class _Fsar:
             "context",
             choices=("context", "paper"),
             stored=False,
-            help="paper: its model, for three colours of 8 bits; larger, and slow",
+            help="paper: its model, for three colours of 8 bits, shipped or of --weights",
         ),
         Param(
             "prior",
@@ -113,12 +115,22 @@ class _Fsar:
         """So many times a record, and tables."""
         return _TIMES * self.max_block(params) + _FIXED
 
+    def takes_weights(self, params: Params) -> bool:
+        """For the model of the paper."""
+        return params["mode"] == "paper"
+
+    def own_weights(self) -> Weights:
+        """Those of the package."""
+        from nncomp import weights
+
+        return weights.load("fsar")
+
     def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
         """One block for each record."""
         from nncomp.codecs.image.records import Encoder
         from nncomp.coding.jit import announced
 
-        encoder = Encoder(params, context.notice)
+        encoder = Encoder(params, context.notice, context.weights)
         threads = threads_within(context, self.memory(params))
         with announced(context.notice):
             for block in map_in_order(encoder.encode, encoder.cut(chunks), threads):
@@ -135,7 +147,8 @@ class _Fsar:
                 return block.raw if block.raw is not None else b""
             try:
                 payload = memoryview(block.payload)
-                return decode_payload(payload, block.raw_size, self.max_block(params))
+                most = self.max_block(params)
+                return decode_payload(payload, block.raw_size, most, context.weights)
             except zstandard.ZstdError as error:
                 raise CorruptError(f"a part of a record cannot be decoded: {error}") from error
 

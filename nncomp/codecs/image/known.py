@@ -1,32 +1,36 @@
 """Classes that the package ships: for pictures too small to tell their own, and for haste.
 
-`known.npz` was made by `benchmarks/image_classes.py` of photographs in scikit-image,
-scikit-learn and matplotlib. It is part of the format: a change of it is a new version.
+They were made by `benchmarks/image_classes.py` of photographs in scikit-image, scikit-learn and
+matplotlib: `nncomp/weights/README.md`. They are part of the format: others are a new version.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
-from io import BytesIO
 
 import numpy as np
 
+from nncomp import weights
 from nncomp.codecs.image.fit import Known
 
 __all__ = ["known_classes"]
 
+_WEIGHTS, _DIGEST = "fsar_classes", "f584a715eb42be35"
+
 
 @cache
 def known_classes(planes: int) -> Known | None:
-    """The classes for pictures of so many planes; None if there are none."""
-    data = files(__package__).joinpath("known.npz").read_bytes()
-    with np.load(BytesIO(data), allow_pickle=False) as arrays:
-        if f"means{planes}" not in arrays:
-            return None
+    """The classes for pictures of so many planes; None if there are none.
 
-        def every(name: str) -> list[np.ndarray]:
-            return [arrays[f"{name}{planes}{p}"].astype(np.int64) for p in range(planes)]
+    Raises:
+        MissingWeightsError: Their file is not there, or it is damaged.
+    """
+    tensors = weights.load(_WEIGHTS, _DIGEST).tensors
+    if f"means{planes}" not in tensors:
+        return None
 
-        means = arrays[f"means{planes}"].astype(np.float64) / 256
-        return Known(every("weights"), every("trust"), every("floor"), every("laws"), means)
+    def every(name: str) -> list[np.ndarray]:
+        return [tensors[f"{name}{planes}{p}"].astype(np.int64) for p in range(planes)]
+
+    means = tensors[f"means{planes}"].astype(np.float64) / 256
+    return Known(every("weights"), every("trust"), every("floor"), every("laws"), means)

@@ -30,6 +30,7 @@ from nncomp.errors import CorruptError
 if TYPE_CHECKING:
     from nncomp.codecs.image.fit import Effort
     from nncomp.codecs.image.plates import Array
+    from nncomp.weights import Weights
 
 __all__ = ["Settings", "decode_payload", "encode_bytes", "encode_pictures", "encode_png"]
 
@@ -102,13 +103,16 @@ def encode_png(parts: Parts, settings: Settings) -> bytes:
     return min(found, key=len)
 
 
-def decode_payload(payload: memoryview, size: int, most: int) -> bytes:
+def decode_payload(
+    payload: memoryview, size: int, most: int, given: Weights | None = None
+) -> bytes:
     """The bytes of a record.
 
     Args:
         payload: What one of the functions above gave.
         size: Bytes that come out.
         most: Bytes that pixels may have.
+        given: Weights, as for `decode_picture`.
 
     Raises:
         CorruptError: The payload is damaged.
@@ -123,7 +127,7 @@ def decode_payload(payload: memoryview, size: int, most: int) -> bytes:
         if layout.size > size:  # before work is done that is for nothing
             raise CorruptError("pictures are larger than their record", offset=text.offset)
         before, behind = _read_piece(text, size), _read_piece(text, size)
-        samples = decode_picture(payload[text.offset :], layout.shape)
+        samples = decode_picture(payload[text.offset :], layout.shape, given)
         raw = b"".join([before, layout.write(samples).data, behind])
         if len(raw) != size:
             raise CorruptError("a record with pictures has another size than told")
@@ -137,16 +141,18 @@ def decode_payload(payload: memoryview, size: int, most: int) -> bytes:
             raise CorruptError("the lines of a PNG file are larger than they can be")
         content = np.frombuffer(unpack_frame(payload[text.offset :], count), np.uint8)
     else:
-        content = _pixels(text, payload, recipe, most)
+        content = _pixels(text, payload, recipe, most, given)
     return put_together(content, recipe, size)
 
 
-def _pixels(text: Text, payload: memoryview, recipe: bytes, most: int) -> Array:
+def _pixels(
+    text: Text, payload: memoryview, recipe: bytes, most: int, given: Weights | None
+) -> Array:
     """The content of a PNG file."""
     place = unpack_varint(text)
     layout = Layout.unpack(text, most)
     shape = layout.shape._replace(depth=_RANK_DEPTH) if place else layout.shape
-    samples = decode_picture(payload[text.offset :], shape)
+    samples = decode_picture(payload[text.offset :], shape, given)
     if place:
         _, places = ranks(_palette(recipe, place))
         samples = places[samples]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nncomp.codecs.base import Block, rechunk
 from nncomp.codecs.image.fit import Effort
 from nncomp.codecs.image.formats import Found, bmp, netpbm, npy, png
+from nncomp.codecs.image.paper import paper_model
 from nncomp.codecs.image.payload import (
     Settings,
     encode_bytes,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from nncomp.codecs.base import Buffer, Params
     from nncomp.codecs.image.layout import Layout
+    from nncomp.weights import Weights
 
 __all__ = ["Encoder", "Record", "settled_block"]
 
@@ -85,9 +87,15 @@ class Encoder:
     Args:
         params: Of the codec.
         notice: Told when a file is kept as it is.
+        given: Weights for the model of the paper; None: those that are shipped.
+
+    Raises:
+        FileError: The weights given are no such model.
     """
 
-    def __init__(self, params: Params, notice: Callable[[str], None]) -> None:
+    def __init__(
+        self, params: Params, notice: Callable[[str], None], given: Weights | None = None
+    ) -> None:
         self._notice = notice
         self._block = int(params["block"])
         self._raw = _raw_layout(params)
@@ -100,7 +108,7 @@ class Encoder:
             step=int(params["step"]),
             drop=1 if rounds < _MANY else 0,
             known=params["classes"] == 0,
-            paper=params["mode"] == "paper",
+            paper=paper_model(given) if params["mode"] == "paper" else None,
         )
         level = _SLOW if rounds >= _MANY else 3
         self._settings = Settings(effort, _ORDERS[str(params["prior"])], level, self._block)
