@@ -81,7 +81,9 @@ def main() -> None:
     colour = classes(np.ascontiguousarray(cut[[1, 0, 2]]))
     grey = (cut.astype(np.int64) * np.array([5, 9, 2])[:, None, None, None]).sum(0) >> 4
     alone = classes(grey[None].astype(np.uint8))
-    recipe = f"python benchmarks/image_classes.py of {', '.join(Path(p).stem for p in sys.argv[2:])}"
+    recipe = (
+        f"python benchmarks/image_classes.py of {', '.join(Path(p).stem for p in sys.argv[2:])}"
+    )
     packed = pack({**colour, **alone}, {"format": "fsar classes 1", "recipe": recipe})
     Path(sys.argv[1]).write_bytes(packed)
 

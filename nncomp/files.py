@@ -34,6 +34,7 @@ __all__ = [
     "has_suffix",
     "is_terminal",
     "open_source",
+    "put_off_signals",
     "same_file",
     "unwind_on_signal",
     "writes_directly",
@@ -291,6 +292,26 @@ def unwind_on_signal() -> Iterator[None]:
             yield
     except _SignalError as error:
         _clean_up_and_die(error.number, None)
+
+
+@contextmanager
+def put_off_signals() -> Iterator[Callable[[], bool]]:
+    """While the block runs, the first of these signals is only noted, and kills behind it.
+
+    For a block that has to come to a place where it can stop, and asks for that: what it
+    gets tells whether a signal has come. The next signal does not wait for it.
+    """
+    seen = list[int]()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if seen:
+            _clean_up_and_die(number, frame)
+        seen.append(number)
+
+    with _handled_by(note):
+        yield lambda: bool(seen)
+    if seen:
+        _clean_up_and_die(seen[0], None)
 
 
 @contextmanager

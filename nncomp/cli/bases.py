@@ -53,7 +53,9 @@ class Bases:
             FileError: `path` leads to one of the bases.
         """
         if self.have(path):
-            raise FileError(f"output {path} is one of the bases or weights; use -o to write elsewhere")
+            raise FileError(
+                f"output {path} is one of the bases or weights; use -o to write elsewhere"
+            )
 
 
 NO_BASES = Bases()

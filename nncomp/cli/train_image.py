@@ -31,9 +31,9 @@ def _size_options(command: options.Command) -> options.Command:
     return options.apply(
         command,
         click.option("--stride", type=click.Choice(["2", "4", "8"]), help="Pixels to a code."),
-        click.option("--groups", type=click.IntRange(1, 8), help="Codes of a place."),
+        click.option("--groups", type=click.IntRange(1, 4), help="Codes of a place."),
         click.option("--codes", type=click.IntRange(2, 256), help="Of which each is one."),
-        click.option("--width", type=click.IntRange(4, 1024), help="Of the layers."),
+        click.option("--width", type=click.IntRange(4, 64), help="Of the layers."),
         click.option("--prior", type=click.Choice(["order0", "O1S", "O2S"]), help="State."),
         click.option("--quantiser", type=click.Choice(["STHQ", "VQ"]), help="Way to codes."),
         click.option("--steps", type=click.IntRange(1), help="Updates in all."),
@@ -75,7 +75,8 @@ def train_image(
     traces of that, which go into the model. The same command goes on with a training that was
     interrupted. Its log, log.jsonl, is beside the checkpoint, and so are files for TensorBoard
     where that is installed. The result has whole numbers alone, of which any machine makes the
-    same codes and probabilities.
+    same codes and probabilities. nncomp compress -m fsar:mode=paper --weights FILE takes it, and
+    decompress needs it; archives name it by its SHA-256.
     """
     import torch
 
@@ -86,30 +87,36 @@ def train_image(
     torch.set_num_threads(threads)
     plan = _plan(sizes)
     paths = find_pictures(map(Path, pictures))
-    loaded = [picture for path in paths for picture in load_picture(path)]
+    loaded = Pictures([p for path in paths for p in load_picture(path)], plan.size)
     folder = Path(checkpoints) if checkpoints else Path(f"{target}.training")
-    with (
-        file_rules.atomic_output(Path(target), overwrite=force) as sink,
-        _progress(console, plan.steps) as tell,
-    ):
-        model = train(
-            plan,
-            Pictures(loaded, plan.size),
-            folder,
-            device=_device(device),
-            every=every,
-            tell=tell,
-        )
+    with file_rules.atomic_output(Path(target), overwrite=force) as sink:
+        with (
+            file_rules.put_off_signals() as stopped,
+            _progress(console, plan.steps, every) as tell,
+        ):
+            model = train(
+                plan,
+                loaded,
+                folder,
+                device=_device(device),
+                every=every,
+                tell=tell,
+                stopped=stopped,
+            )
+            if stopped():  # the signal does its work behind this block
+                console.warn(target, f"stopped; the same command goes on, from {folder}")
         learned = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-        packed = pack_model(plan, model.cpu(), loaded, learned)
+        packed = pack_model(plan, model.cpu(), loaded.pictures, learned)
         sink.write(packed)
-    console.info(f"{target}: {human_size(len(packed))}")
+    digest = hashlib.sha256(packed).hexdigest()
+    console.info(f"{target}: {human_size(len(packed))}, SHA-256 {digest}")
     return 0
 
 
 def _plan(sizes: dict[str, Any]) -> Any:
     """The plan that options make; those not given stay at its defaults."""
-    from nncomp.models.fsar import FsarConfig
+    from nncomp.models.fsar import NEIGHBOURS, FsarConfig
+    from nncomp.models.fsar_tensors import check_sizes
     from nncomp.training.loop import Plan
 
     given = {name: value for name, value in sizes.items() if value is not None}
@@ -118,6 +125,10 @@ def _plan(sizes: dict[str, Any]) -> Any:
     of_model = {field.name for field in fields(FsarConfig)} & given.keys()
     config = FsarConfig(**{name: given.pop(name) for name in of_model})
     plan = Plan(model=config, **given)
+    try:
+        check_sizes(config.groups, config.codes, NEIGHBOURS[config.prior])
+    except ValueError as error:
+        raise UsageError(f"the image codec could not use it: {error}") from error
     if plan.size % config.stride:
         raise UsageError(
             f"pieces of {plan.size} pixels do not divide into codes of {config.stride}"
@@ -134,10 +145,14 @@ def _device(name: str) -> str:
 
 
 @contextmanager
-def _progress(console: Console, steps: int) -> Iterator[Callable[[int, float], None] | None]:
-    """A bar of steps, where bars are shown."""
+def _progress(console: Console, steps: int, every: int) -> Iterator[Callable[[int, float], None]]:
+    """A bar of steps, where bars are shown; else what -v asks for, now and then."""
     if not console.shows_progress:
-        yield None
+        yield (
+            lambda step, bits: (
+                None if step % every else console.info(f"step {step}: {bits:.3f} bits a sub-pixel")
+            )
+        )
         return
     import sys
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIVATION_MAX",
+    "DEVIATIONS",
     "KINDS",
     "MEAN_PHASES",
     "PRIOR_BITS",
@@ -58,6 +59,8 @@ PRIOR_BITS = 10
 """Counts of a state sum to two to this."""
 MEAN_PHASES = 4
 """Means are in quarters."""
+DEVIATIONS = 128
+"""How many a decoder can name."""
 ACTIVATION_MAX = 127
 PRODUCT_MAX = 1 << 24
 """Sums of products of whole numbers below this are exact in float32."""

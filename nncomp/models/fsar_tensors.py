@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nncomp.models.fsar_integer import (
     ACTIVATION_MAX,
+    DEVIATIONS,
     KINDS,
     MEAN_PHASES,
     PRIOR_BITS,
@@ -92,12 +93,11 @@ def check_sizes(groups: int, codes: int, neighbours: int) -> None:
         )
 
 
-def checked(tensors: Mapping[str, Array], deviations: int) -> Sizes:
+def checked(tensors: Mapping[str, Array]) -> Sizes:
     """The sizes of a model, once all of it was found right.
 
     Args:
         tensors: As `training.export` makes them.
-        deviations: How many there are for the decoder to name.
 
     Raises:
         ValueError: It is no model, and why.
@@ -123,7 +123,7 @@ def checked(tensors: Mapping[str, Array], deviations: int) -> Sizes:
     _chain(decoder, "decoder", groups * dim, 2 * _COLOURS)
     _last(encoder[-1], "encoder", [-_SCORE_MAX], [_SCORE_MAX])
     means = [255 * MEAN_PHASES] * _COLOURS
-    _last(decoder[-1], "decoder", [0], [*means, *[deviations - 1] * _COLOURS])
+    _last(decoder[-1], "decoder", [0], [*means, *[DEVIATIONS - 1] * _COLOURS])
     for name in ("encoder", "decoder"):
         Network(tensors, name)  # whether its sums are exact
     return Sizes(1 << halvings, groups, codes, neighbours)

@@ -8,10 +8,12 @@ with the same number of threads).
 from __future__ import annotations
 
 import json
+import math
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import torch
 
@@ -19,7 +21,7 @@ from nncomp.errors import FileError, UsageError
 from nncomp.models.fsar import Bits, Fsar, FsarConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from nncomp.training.pictures import Pictures
@@ -77,6 +79,7 @@ def train(
     device: str = "cpu",
     every: int = 100,
     tell: Callable[[int, float], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Fsar:
     """Train, or go on with the training in that folder.
 
@@ -88,9 +91,14 @@ def train(
         device: Of torch.
         every: Steps from one checkpoint and line of the log to the next.
         tell: Called after each step with its number and the bits of a sub-pixel.
+        stopped: Whether to end early; there is a checkpoint then of where it ended.
+
+    Returns:
+        The model, as far as it has come.
 
     Raises:
-        UsageError: The checkpoint is of another plan.
+        UsageError: The checkpoint is of another plan, or nothing is learned at such a rate.
+        FileError: The checkpoint is damaged.
     """
     torch.manual_seed(plan.seed)
     model = Fsar(plan.model).to(device)
@@ -102,12 +110,21 @@ def train(
     with _Log(folder, start) as log:
         for step in range(start, plan.steps):
             bits = _step(plan, step, model, optimiser, pictures, device)
+            total = float(bits.total.detach())
+            if not math.isfinite(total):
+                raise UsageError(
+                    f"step {step + 1} has come to {total} bits: take a smaller --rate, and another "
+                    f"folder than {folder}, or remove it"
+                )
             log.add(bits)
             if tell is not None:
-                tell(step + 1, float(bits.total.detach()))
-            if (step + 1) % every == 0 or step + 1 == plan.steps:
+                tell(step + 1, total)
+            over = stopped() or step + 1 == plan.steps
+            if over or (step + 1) % every == 0:
                 log.write(step + 1, plan.price(step))
                 _save(folder / CHECKPOINT, plan, model, optimiser, step + 1)
+            if over:
+                break
     return model.eval()
 
 
@@ -155,30 +172,56 @@ def load_checkpoint(path: Path) -> tuple[Plan, Fsar, dict[str, Any]]:
     Raises:
         FileError: It is no checkpoint.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        found = dict(state["plan"])
-        plan = Plan(**{**found, "model": FsarConfig(**found["model"])})
+    with _named(path):
+        plan, state = _read(path)
         model = Fsar(plan.model)
         model.load_state_dict(state["model"])
-    except (OSError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError) as error:
-        raise FileError(
-            f"{path} is no checkpoint of this version. Remove it, or name another folder"
-        ) from error
     return plan, model.eval(), state
 
 
 def _resume(path: Path, plan: Plan, model: Fsar, optimiser: torch.optim.Optimizer) -> int:
     """Load what was reached, and say how many steps that were."""
-    found, _, state = load_checkpoint(path)
+    with _named(path):
+        found, state = _read(path)
     if found != plan:
         raise UsageError(
             f"{path} is of another training: {found}. Go on with the same options, or name "
             "another folder"
         )
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+    with _named(path):
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        step = int(state["step"])
+        if not 0 < step <= plan.steps:
+            raise ValueError("it is of a step that there is not")
+    return step
+
+
+def _read(path: Path) -> tuple[Plan, dict[str, Any]]:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    found = dict(state["plan"])
+    return Plan(**{**found, "model": FsarConfig(**found["model"])}), state
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Whatever can be wrong with a checkpoint says which file it is."""
+    try:
+        yield
+    except (
+        AttributeError,
+        EOFError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        UnpicklingError,
+        ValueError,
+    ) as error:
+        raise FileError(
+            f"{path} is damaged, or no checkpoint of this version. Remove it, or name another "
+            "folder"
+        ) from error
 
 
 # --- log -----------------------------------------------------------------------------
@@ -188,7 +231,7 @@ class _Log:
     """Means since the last line: JSON lines, and event files where there is a writer."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        self._file = (folder / _LOG).open("a", encoding="utf-8")
+        self._file = _continued(folder / _LOG, step)
         self._events = _event_writer(folder, step)
         self._sums = [0.0, 0.0]
         self._count = 0
@@ -219,6 +262,25 @@ class _Log:
             for name, value in values.items():
                 self._events.add_scalar(name, value, step)
         self._sums, self._count = [0.0, 0.0], 0
+
+
+def _continued(path: Path, step: int) -> TextIO:
+    """A log to be added to, without what was written since the checkpoint."""
+    kept = list[str]()
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept += [line for line in lines if _step_of(line) <= step]
+    file = path.open("w", encoding="utf-8")
+    file.writelines(kept)
+    return file
+
+
+def _step_of(line: str) -> float:
+    """Of a line of a log; beyond all others if it was cut off while it was written."""
+    try:
+        return float(json.loads(line)["step"])
+    except (LookupError, TypeError, ValueError):
+        return math.inf
 
 
 def _event_writer(folder: Path, step: int) -> Any:

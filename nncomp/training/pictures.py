@@ -53,8 +53,11 @@ def load_picture(path: Path) -> list[Array]:
             raise UsageError(
                 f"{path}: reading pictures takes Pillow: pip install pillow"
             ) from error
-        with Image.open(path) as image:
-            return [np.asarray(image.convert("RGB"))]
+        try:
+            with Image.open(path) as image:
+                return [np.asarray(image.convert("RGB"))]
+        except Image.DecompressionBombError as error:
+            raise ValueError(str(error)) from error
     except (OSError, ValueError) as error:
         if isinstance(error, UsageError):
             raise

@@ -5,10 +5,10 @@
               stream of residuals as in `stream`
 
 The codes of a group stand in one grid, frames below one another; how many neighbours are their
-state is seen from the tables of the weights, two for those that are shipped. Planes are green, red and blue. The law of a sample is normal, with number i as in
-`laws`; its residual is what it is more than its mean (q + 2) >> 2, modulo 256, where q is in
-quarters, and its phase (q + 2) mod 4. The network sees tiles of 256 x 256 pixels, each alone,
-which bounds its memory.
+state is seen from the tables of the weights, two for those that are shipped. Planes are green,
+red and blue. The law of a sample is normal, with number i as in `laws`; its residual is what it
+is more than its mean (q + 2) >> 2, modulo 256, where q is in quarters, and its phase (q + 2) mod
+4. The network sees tiles of 256 x 256 pixels, each alone, which bounds its memory.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def paper_model(given: weights.Weights | None) -> PaperModel:
     """
     found = given or weights.load(_WEIGHTS)
     try:
-        sizes = checked(found.tensors, SCALES)
+        sizes = checked(found.tensors)
     except ValueError as error:
         raise FileError(
             f"the weights with SHA-256 {found.sha256.hex()} are no model of pictures: {error}. "
