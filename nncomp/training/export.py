@@ -45,11 +45,15 @@ def counts_of(p: Array) -> Array:
     lost = np.where(counts == 0, p, 0).sum(axis=-1, keepdims=True)
     escape = np.maximum(np.rint(lost * total).astype(np.int64), 1)
     counts = np.concatenate([counts, escape], axis=-1)
-    # What rounding left over goes to the likeliest code, which it changes the least.
-    rest = total - counts.sum(axis=-1, keepdims=True)
-    best = counts[..., :-1].argmax(axis=-1)[..., None]
-    np.put_along_axis(counts, best, np.take_along_axis(counts, best, -1) + rest, axis=-1)
-    return counts.astype(np.uint16)
+    rows = counts.reshape(-1, counts.shape[-1])
+    for row, rest in zip(rows, total - rows.sum(axis=-1), strict=True):
+        best = int(row[:-1].argmax())
+        if row[best] + rest > 0:  # the likeliest code, which it changes the least
+            row[best] += rest
+            continue
+        for _ in range(-rest):  # of many codes that are about as likely
+            row[row[:-1].argmax()] -= 1
+    return rows.reshape(counts.shape).astype(np.uint16)
 
 
 # --- encoder -------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import zipfile
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pickle import UnpicklingError
@@ -198,6 +199,9 @@ def _resume(path: Path, plan: Plan, model: Fsar, optimiser: torch.optim.Optimize
 
 
 def _read(path: Path) -> tuple[Plan, dict[str, Any]]:
+    with zipfile.ZipFile(path) as parts:
+        if parts.testzip() is not None:  # torch does not look at checksums
+            raise ValueError("its checksums do not match")
     state = torch.load(path, map_location="cpu", weights_only=True)
     found = dict(state["plan"])
     return Plan(**{**found, "model": FsarConfig(**found["model"])}), state
@@ -217,6 +221,7 @@ def _named(path: Path) -> Iterator[None]:
         TypeError,
         UnpicklingError,
         ValueError,
+        zipfile.BadZipFile,
     ) as error:
         raise FileError(
             f"{path} is damaged, or no checkpoint of this version. Remove it, or name another "
