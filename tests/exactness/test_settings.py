@@ -66,6 +66,7 @@ FSAR = {
         b"".join(bytes((x + 40 * k) % 256 for x in COLOURS) for k in range(10)),
     ),
     "picture of 16 bits, fsar": ("fsar:classes=3,patch=16,prior=o1s", DEEP),
+    "picture, fsar by the model of the paper": ("fsar:mode=paper", IMAGE),
     "frames, fsar": ("fsar:shape=8x8x3,prior=o0,step=1,block=64K", COLOURS * 2),
 }
 CASES = {

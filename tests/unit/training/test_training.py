@@ -13,9 +13,12 @@ from click.testing import CliRunner
 
 from nncomp import weights
 from nncomp.cli.train_image import train_image
-from nncomp.errors import FileError, MissingWeightsError, UsageError
-from nncomp.models.fsar import FsarConfig
+from nncomp.codecs.image.paper import decode_paper, encode_paper, paper_model
+from nncomp.codecs.image.plates import Shape
+from nncomp.errors import FileError, UsageError
+from nncomp.models.fsar import Fsar, FsarConfig
 from nncomp.models.fsar_integer import Decoder, Encoder
+from nncomp.training.export import counts_of
 from nncomp.training.loop import CHECKPOINT, Plan, load_checkpoint, train
 from nncomp.training.pictures import Pictures, find_pictures, load_picture
 from nncomp.training.shipped import pack_model
@@ -87,9 +90,42 @@ def test_another_plan_is_refused(pictures: Pictures, tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_named(pictures: Pictures, tmp_path: Path) -> None:
-    (tmp_path / CHECKPOINT).write_bytes(b"nothing")
-    with pytest.raises(FileError, match=CHECKPOINT):
-        train(PLAN, pictures, tmp_path)
+    train(replace(PLAN, steps=1), pictures, tmp_path)
+    path = tmp_path / CHECKPOINT
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for damaged in (b"", b"nothing", whole[: len(whole) // 2], bytes(flipped)):
+        path.write_bytes(damaged)
+        with pytest.raises(FileError, match=CHECKPOINT):
+            train(replace(PLAN, steps=1), pictures, tmp_path)
+    for state in ([], {"plan": None}, {"plan": {"model": {}}, "model": 0}):
+        torch.save(state, path)
+        with pytest.raises((FileError, UsageError), match=CHECKPOINT):
+            train(replace(PLAN, steps=1), pictures, tmp_path)
+
+
+def test_a_training_that_is_told_to_stop_has_a_checkpoint(
+    pictures: Pictures, tmp_path: Path
+) -> None:
+    seen = list[int]()
+    train(PLAN, pictures, tmp_path, tell=lambda step, _: seen.append(step), stopped=lambda: True)
+    assert seen == [1]
+    assert load_checkpoint(tmp_path / CHECKPOINT)[2]["step"] == 1
+
+
+def test_the_log_has_no_step_twice(pictures: Pictures, tmp_path: Path) -> None:
+    train(PLAN, pictures, tmp_path, every=2, stopped=lambda: True)
+    with (tmp_path / "log.jsonl").open("a") as log:  # as if it had died before the checkpoint
+        log.write('{"step": 2, "bits": 1}\n{"step": 4, "bi')
+    train(PLAN, pictures, tmp_path, every=2)
+    lines = [json.loads(x) for x in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 4, 5]
+
+
+def test_a_training_that_learns_nothing_ends(pictures: Pictures, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="smaller --rate"):
+        train(replace(PLAN, steps=50, rate=1e30), pictures, tmp_path)
 
 
 def test_codes_cost_nothing_first_and_their_price_later() -> None:
@@ -138,33 +174,13 @@ def test_pictures_are_found_and_read(tmp_path: Path) -> None:
 # --- the file ------------------------------------------------------------------------
 
 
-def test_weights_come_back_or_are_refused(
-    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_trained_is_a_model(pictures: Pictures, tmp_path: Path) -> None:
     model = train(PLAN, pictures, tmp_path / "training")
-    packed = pack_model(PLAN, model, pictures.pictures, {"a.png": "00"})
-    (tmp_path / "own.safetensors").write_bytes(packed)
-    monkeypatch.setattr(weights, "folder", lambda: tmp_path)
-    found = weights.load("own")
+    found = weights.read(pack_model(PLAN, model, pictures.pictures, {"a.png": "00"}))
     assert json.loads(found.metadata["recipe"])["plan"]["steps"] == 5
-    assert weights.load("own", found.digest).digest == found.digest
     codes = Encoder(found.tensors)(pictures.pictures[0])
     assert Decoder(found.tensors)(codes)[0].shape == (3, 20, 12)
     assert found.tensors["prior.counts"].dtype == np.uint16
-
-    with pytest.raises(MissingWeightsError, match="are needed"):
-        weights.load("own", "0" * 16)
-    for place in (0, 20, len(packed) // 2, len(packed) - 1):
-        flipped = bytearray(packed)
-        flipped[place] ^= 1
-        (tmp_path / "own.safetensors").write_bytes(flipped)
-        with pytest.raises(MissingWeightsError, match="damaged"):
-            weights.load("own")
-    (tmp_path / "own.safetensors").write_bytes(packed[:-1])
-    with pytest.raises(MissingWeightsError, match="damaged"):
-        weights.load("own")
-    with pytest.raises(MissingWeightsError, match="Install nncomp again"):
-        weights.load("none")
 
 
 def test_others_read_the_file_too(tmp_path: Path) -> None:
@@ -202,3 +218,39 @@ def test_the_command_trains_and_goes_on(tmp_path: Path) -> None:
     uneven = [*arguments, "-f", "--stride", "8", "--size", "12"]
     wrong = CliRunner().invoke(train_image, uneven, standalone_mode=False)
     assert isinstance(wrong.exception, UsageError)
+
+    large = [*arguments, "-f", "--codes", "90"]
+    wrong = CliRunner().invoke(train_image, large, standalone_mode=False)
+    assert isinstance(wrong.exception, UsageError)
+    assert "89 codes would do" in str(wrong.exception)
+
+
+SIZES = [
+    {"codes": 89, "groups": 4, "width": 4},
+    {"codes": 256, "groups": 2, "prior": "O1S", "width": 4},
+    {"codes": 2, "groups": 1, "prior": "order0", "stride": 8, "quantiser": "VQ"},
+    {"width": 64, "stride": 4, "prior": "O1S"},
+]
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: "-".join(map(str, sizes.values())))
+def test_the_codec_takes_all_sizes_that_the_command_offers(sizes: dict[str, Any]) -> None:
+    torch.manual_seed(1)
+    config = FsarConfig(**sizes)
+    ramp = np.add.outer(np.arange(24), np.arange(20)).astype(np.uint8)
+    picture = np.stack([ramp, 3 * ramp, 200 - ramp], axis=2)
+    model = paper_model(weights.read(pack_model(Plan(config), Fsar(config), [picture], {})))
+    samples, shape = picture.transpose(2, 0, 1)[[1, 0, 2], None], Shape(3, 1, 24, 20, 8)
+    coded = encode_paper(samples, shape, model)
+    assert np.array_equal(decode_paper(memoryview(coded), shape, model), samples)
+
+
+def test_counts_of_many_codes_are_tables() -> None:
+    p = np.full((1, 3, 256), 1 / 256)
+    p[0, 1, :128] *= 0.7
+    p[0, 1, 128:] *= 1.3
+    p[0, 2] = np.linspace(0.5, 1.5, 256) / 256
+    counts = counts_of(p).astype(int)
+    assert (counts.sum(axis=-1) == 1024).all()
+    assert (counts[..., -1] > 0).all()
+    assert counts.max() < 10
