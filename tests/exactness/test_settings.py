@@ -21,6 +21,7 @@ import pytest
 import torch
 
 import nncomp
+from nncomp import weights
 from nncomp.container.layout import MAGIC
 from nncomp.container.reader import BufferInput, read_members
 
@@ -205,6 +206,9 @@ def test_nothing_is_stored(archives: dict[str, str]) -> None:
         member = next(iter(read_members(BufferInput(bytes.fromhex(archives[name])))))
         record = next(iter(member.records(1 << 20)))
         assert record.payload[0] == 0  # by both together
+    paper = bytes.fromhex(archives["picture, fsar by the model of the paper"])
+    (record,) = next(iter(read_members(BufferInput(paper)))).records(1 << 20)
+    assert bytes.fromhex(weights.load("fsar").digest) in record.payload
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -61,13 +61,15 @@ def encode_picture(samples: Array, shape: Shape, effort: Effort, order: int) -> 
     if known is not None and (effort.known or shape.samples <= _SMALL):
         found += _known_picture(values, shape, effort, order, known)
     if not effort.known or not found:
-        found.append(_own_picture(values, shape, effort, order))
+        found.append(_own_picture(values, shape, effort, order, known))
     return min(found, key=len)
 
 
-def _own_picture(values: Array, shape: Shape, effort: Effort, order: int) -> bytes:
-    """A picture with classes of its own."""
-    fitted = fit(values, shape, effort)
+def _own_picture(
+    values: Array, shape: Shape, effort: Effort, order: int, start: Known | None
+) -> bytes:
+    """A picture with classes of its own, perhaps found from shipped ones."""
+    fitted = fit(values, shape, effort, start=start)
     classes = len(fitted.models[0].floor) - 1
     judged = [_judge(values, fitted, shape, plane) for plane in range(shape.planes)]
     laws = [_laws(*planes, shape.depth) for planes in judged]

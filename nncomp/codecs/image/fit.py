@@ -41,6 +41,7 @@ _FLOOR_MAX = (1 << 14) - 1  # without the bits that are 0
 _LARGE = 1 << 20  # samples from which not all are needed for weights
 _ALIKE = 4.0  # bits
 _SETTLING = 2
+_FEW_ROUNDS, _FEW_CLASSES = 3, 8  # up to and from which shipped classes are a good beginning
 _NATS = 1.4426950408889634  # bits
 
 
@@ -104,7 +105,13 @@ class Known(NamedTuple):
         return [Model(*plane, places, np.array([log])) for plane in planes]
 
 
-def fit(values: Array, shape: Shape, effort: Effort, known: Known | None = None) -> Fitted:
+def fit(
+    values: Array,
+    shape: Shape,
+    effort: Effort,
+    known: Known | None = None,
+    start: Known | None = None,
+) -> Fitted:
     """The models of all planes.
 
     Args:
@@ -112,18 +119,18 @@ def fit(values: Array, shape: Shape, effort: Effort, known: Known | None = None)
         shape: Theirs.
         effort: What may be done.
         known: Classes that are there already; only places are looked for.
+        start: Classes to begin with, where that is worth it.
     """
     if known is not None:
         log = effort.log
-        places = np.zeros(shape.blocks(log), np.uint8)
-        costs = _costs(values, shape, known.weights, places, effort, known.means)
+        costs = _known_costs(values, shape, effort, known)
         places = _settled(costs, costs.argmin(0).astype(np.uint8), effort)
         models = known.models(places, log)
         errors, predictions = blank(shape), []
         for plane, model in enumerate(models):
             predictions.append(_predict(values, errors, shape, plane, model))
         return Fitted(models, errors, predictions)
-    places = _first_places(values, shape, effort)
+    places = _first_places(values, shape, effort, start)
     for number in range(effort.rounds):
         weights = _weights(values, shape, places, effort, effort.step)
         costs = _costs(values, shape, weights, places, effort)
@@ -146,7 +153,30 @@ def _settled(costs: Array, places: Array, effort: Effort) -> Array:
     return places
 
 
-def _first_places(values: Array, shape: Shape, effort: Effort) -> Array:
+def _known_costs(values: Array, shape: Shape, effort: Effort, known: Known) -> Array:
+    """What blocks cost under classes that are there already, see `_costs`."""
+    places = np.zeros(shape.blocks(effort.log), np.uint8)
+    return _costs(values, shape, known.weights, places, effort, known.means)
+
+
+def _first_places(values: Array, shape: Shape, effort: Effort, start: Known | None) -> Array:
+    """Classes of blocks to begin with.
+
+    After one round from shipped classes, pictures are as small as after two to four from
+    classes by roughness; after many, it is the other way round.
+    """
+    worth = effort.rounds <= _FEW_ROUNDS and effort.classes >= _FEW_CLASSES and shape.depth == 8
+    if start is not None and worth and effort.classes <= start.means.shape[1]:
+        costs = _known_costs(values, shape, effort, start).reshape(start.means.shape[1], -1)
+        cheap = np.partition(costs, 1, axis=0)[:2]
+        lost = np.bincount(costs.argmin(0), cheap[1] - cheap[0], minlength=len(costs))
+        kept = np.sort(np.argsort(-lost, kind="stable")[: effort.classes])
+        places: Array = costs[kept].argmin(0).astype(np.uint8)
+        return places.reshape(shape.blocks(effort.log))
+    return _rough_places(values, shape, effort)
+
+
+def _rough_places(values: Array, shape: Shape, effort: Effort) -> Array:
     """Blocks by how rough they are, in classes of one size."""
     rough = np.zeros(shape.blocks(effort.log), np.int64)
     roughness(values, shape.numbers(), effort.log, rough)

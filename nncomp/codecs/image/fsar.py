@@ -79,7 +79,7 @@ class _Fsar:
         ),
         Param("classes", "int", 16, 0, 64, help="of places, at most; 0: shipped", stored=False),
         Param("patch", "int", 8, 4, 64, help="side of a place: 4, 8, 16, 32 or 64", stored=False),
-        Param("rounds", "int", 2, 1, 64, help="of choosing classes", stored=False),
+        Param("rounds", "int", 1, 1, 64, help="of choosing classes", stored=False),
         Param("step", "int", 4, 1, 8, help="of so many rows one is looked at", stored=False),
         Param("block", "size", 64 * _MIB, _BLOCK_MIN, _BLOCK_MAX, help="size of the records"),
     )
@@ -91,7 +91,7 @@ class _Fsar:
             4: {"classes": 8, "patch": 16},
             5: {"patch": 16},
             6: {},
-            7: {"rounds": 3, "step": 2},
+            7: {"rounds": 2, "step": 2},
             8: {"classes": 24, "rounds": 6, "step": 2},
             9: {"classes": 40, "rounds": 16, "step": 1},
         }

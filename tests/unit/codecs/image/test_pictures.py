@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from nncomp.codecs.image.coding import decode_picture, encode_picture
-from nncomp.codecs.image.fit import Effort
+from nncomp.codecs.image.fit import Effort, fit
+from nncomp.codecs.image.known import known_classes
 from nncomp.codecs.image.layout import Layout
 from nncomp.codecs.image.plates import Shape, join_plates, make_plates
 from nncomp.coding.varint import Text
@@ -79,6 +80,20 @@ def test_frames_are_apart() -> None:
     assert check(samples) < 20 * alone
     samples[:, 1::2] = 255 - samples[:, 1::2]  # what stands above frames must not matter
     check(samples)
+
+
+def test_shipped_classes_are_a_good_beginning() -> None:
+    """For few rounds; more classes than are shipped begin as ever."""
+    samples = picture(3, 1, 130, 180)
+    shape = shape_of(samples)
+    values, known = make_plates(samples, shape), known_classes(3)
+    for classes in (8, 16, 32, 40):
+        effort = Effort(classes, 3, 1, 1, 0)
+        fitted = fit(values, shape, effort, start=known)
+        assert len(fitted.models[0].floor) - 1 <= classes
+        same = np.array_equal(fitted.models[0].places, fit(values, shape, effort).models[0].places)
+        assert same == (classes == 40)
+        check(samples, effort=effort)
 
 
 def test_shipped_classes() -> None:
