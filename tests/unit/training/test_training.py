@@ -94,7 +94,8 @@ def test_a_damaged_checkpoint_is_named(pictures: Pictures, tmp_path: Path) -> No
     path = tmp_path / CHECKPOINT
     whole = path.read_bytes()
     flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 1
+    middle = len(whole) // 2
+    flipped[middle : middle + 256] = bytes(x ^ 1 for x in whole[middle : middle + 256])
     for damaged in (b"", b"nothing", whole[: len(whole) // 2], bytes(flipped)):
         path.write_bytes(damaged)
         with pytest.raises(FileError, match=CHECKPOINT):
