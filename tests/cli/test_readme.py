@@ -90,7 +90,7 @@ def test_commands_that_explain(invoke: Invoke) -> None:
 
 
 def test_commands_for_pictures(invoke: Invoke) -> None:
-    text = README[README.index("### Pictures") : README.index("### Tensors")]
+    text = README[README.index("### Pictures") : README.index("    nncomp train-image")]
     commands = re.findall(r"^    nncomp (.*?)(?: +#.*)?$", text, re.MULTILINE)
     assert len(commands) == 3
     lines = b"".join(b"\0" + bytes((x * y) % 200 for x in range(120)) for y in range(40))
