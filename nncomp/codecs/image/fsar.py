@@ -51,15 +51,15 @@ class _Fsar:
             help="of plain pixels without a header: HxW, HxWxC or NxHxWxC; N as it comes",
             stored=False,
         ),
-        Param("planar", "bool", False, help="plain pixels are NxCxHxW", stored=False),
-        Param("depth", "int", 8, 8, 16, help="bits of plain pixels: 8 or 16", stored=False),
+        Param("planar", "bool", False, help="with shape: NxCxHxW", stored=False),
+        Param("depth", "int", 8, 8, 16, help="with shape: bits, 8 or 16", stored=False),
         Param(
             "pixels",
             "choice",
             "all",
             choices=("all", "only"),
             stored=False,
-            help="only: a PNG file that cannot be made again is written anew",
+            help="only: a PNG file that cannot be made again is written anew, WebP as PNG",
         ),
         Param(
             "mode",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from nncomp.codecs.base import Block, rechunk
 from nncomp.codecs.image.fit import Effort
-from nncomp.codecs.image.formats import Found, bmp, netpbm, npy, png
-from nncomp.codecs.image.paper import paper_model
+from nncomp.codecs.image.formats import Found, bmp, netpbm, npy, png, webp
+from nncomp.codecs.image.paper import is_paper_picture, paper_model
 from nncomp.codecs.image.payload import (
     Settings,
     encode_bytes,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from nncomp.codecs.base import Buffer, Params
     from nncomp.codecs.image.layout import Layout
+    from nncomp.codecs.image.plates import Shape
     from nncomp.weights import Weights
 
 __all__ = ["Encoder", "Record", "settled_block"]
@@ -47,7 +49,11 @@ class Record(NamedTuple):
 
 
 def settled_block(params: Params, head: Buffer, complete: bool) -> int:
-    """The size of records that suits a stream that begins like this."""
+    """The size of records that suits a stream that begins like this.
+
+    Raises:
+        MethodError: The parameters contradict each other.
+    """
     block = int(params["block"])
     _raw_layout(params)
     if not complete:
@@ -55,6 +61,8 @@ def settled_block(params: Params, head: Buffer, complete: bool) -> int:
     view = memoryview(head).cast("B")
     # Of less than 8 bits, samples are more than bytes.
     most = max(view.nbytes, lines_size(view), sample_count(view))
+    if params["pixels"] == "only" and webp.begins(view):
+        most = max(most, webp.read(view).room)
     return max(_BLOCK_MIN, min(block, most))
 
 
@@ -62,21 +70,31 @@ def _raw_layout(params: Params) -> Layout | None:
     """The layout that the parameters tell, of one frame.
 
     Raises:
-        MethodError: There is no such layout.
+        MethodError: There is no such layout, or one that goes with nothing else that is told.
     """
     if int(params["patch"]) not in (4, 8, 16, 32, 64):
         raise MethodError(f"patch={params['patch']} is not valid: expected 4, 8, 16, 32 or 64")
+    depth, planar = int(params["depth"]), bool(params["planar"])
     if params["shape"] == "auto":
+        if depth != 8 or planar:
+            raise MethodError(
+                "depth= and planar= are for plain pixels: tell their shape=, too, or leave these "
+                "out for files, which say it themselves"
+            )
         return None
     sizes = [int(part) for part in str(params["shape"]).split("x")]
-    depth = int(params["depth"])
     layout = None
     if depth in (8, 16):
-        layout = npy.stack(sizes, depth, planar=bool(params["planar"]), big=False)
+        layout = npy.stack(sizes, depth, planar=planar, big=False)
     if layout is None or not layout._replace(shape=layout.shape._replace(frames=1)).fits:
         raise MethodError(
             f"shape={params['shape']} with depth={depth} is not valid: expected HxW, HxWxC or "
             "NxHxWxC of 1 to 4 channels (NxCxHxW with planar=on), and 8 or 16 bits"
+        )
+    if params["mode"] == "paper" and not is_paper_picture(layout.shape):
+        raise MethodError(
+            f"mode=paper is for three colours of 8 bits, not for shape={params['shape']} with "
+            f"depth={depth}: leave it out"
         )
     return layout
 
@@ -86,7 +104,7 @@ class Encoder:
 
     Args:
         params: Of the codec.
-        notice: Told when a file is kept as it is.
+        notice: Told, once each, what is not done as asked or as one may expect.
         given: Weights for the model of the paper; None: those that are shipped.
 
     Raises:
@@ -97,6 +115,7 @@ class Encoder:
         self, params: Params, notice: Callable[[str], None], given: Weights | None = None
     ) -> None:
         self._notice = notice
+        self._told = set[str]()
         self._block = int(params["block"])
         self._raw = _raw_layout(params)
         self._pixels_only = params["pixels"] == "only"
@@ -119,9 +138,8 @@ class Encoder:
         head = next(pieces, b"")
         found = self._find(head)
         if found is None:
-            if head:
-                yield Record(head)
-            yield from map(Record, pieces)
+            end = png.end_of(memoryview(head))  # what follows is no part of the picture
+            yield from map(Record, filter(None, chain([head[:end], head[end:]], pieces)))
             return
         start, layout = found
         frame = layout.size // layout.shape.frames
@@ -143,7 +161,12 @@ class Encoder:
             yield Record(bytes(data[:size]), start, layout._replace(shape=shape))
             del data[:size]
             start = 0
-        yield from map(Record, rechunk([data, *pieces], self._block))
+        if data and self._raw is not None:
+            self._tell(
+                f"{len(data)} bytes behind the last whole picture are coded as plain bytes: "
+                f"shape= makes pictures of {frame} bytes"
+            )
+        yield from map(Record, rechunk(chain([data], pieces), self._block))
 
     def _find(self, head: bytes) -> Found | None:
         """Pictures in a stream that begins like this, at least one frame in the head."""
@@ -151,36 +174,109 @@ class Encoder:
             found: Found | None = Found(0, self._raw)
         else:
             found = netpbm.find(head) or bmp.find(head) or npy.find(head)
-        if found is None:
+        if found is None or not found.layout.fits:
             return None
-        frame = found.layout.size // found.layout.shape.frames
-        return found if found.layout.fits and found.start + frame <= len(head) else None
+        need = found.start + found.layout.size // found.layout.shape.frames
+        if need > self._block:
+            self._tell_too_large(need)
+        elif need > len(head) and self._raw is not None:
+            self._tell(f"{len(head)} bytes are less than a picture of shape=: {need} bytes")
+        return found if need <= len(head) else None
 
     def encode(self, record: Record) -> Block:
         """The block of a record."""
         raw, payload = record.raw, None
         if record.layout is not None:
+            self._look_at(record.layout.shape)
             payload = encode_pictures(raw, record.start, record.layout, self._settings)
         elif raw.startswith(png.SIGNATURE):
             raw, payload = self._encode_png(raw)
+        elif webp.begins(raw):
+            raw, payload = self._encode_webp(raw)
         if payload is None:
             payload = encode_bytes(raw, self._settings)
         return Block(len(raw), payload if len(payload) < len(raw) else None, raw)
 
     def _encode_png(self, raw: bytes) -> tuple[bytes, bytes | None]:
         """A PNG file, perhaps another one with the same pixels, and its payload."""
-        most = self._block
-        parts = png.take_apart(memoryview(raw), most)
-        if parts is None and self._pixels_only:
-            anew = png.written_anew(memoryview(raw), most)
-            if anew is not None and len(anew) <= most:
-                again = png.take_apart(memoryview(anew), most)
-                if again is not None and again.size == len(anew):
-                    raw, parts = anew, again
-        if parts is None or parts.size != len(raw) or len(parts.recipe) > most:
-            self._notice(
+        view = memoryview(raw)
+        payload = self._payload_of_png(raw)
+        if payload is not None:
+            return raw, payload
+        if (need := lines_size(view)) > self._block:
+            self._tell_too_large(need)
+        elif not self._pixels_only:
+            self._tell(
                 "a PNG file cannot be made again from its pixels, and is kept as it is; "
                 "pixels=only writes another one with the same pixels"
             )
-            return raw, None
-        return raw, encode_png(parts, self._settings)
+        elif (anew := self._anew(raw, png.written_anew(view, self._block))) is not None:
+            return anew
+        else:
+            self._tell(
+                "a PNG file is kept as it is: it is damaged, or another one with the same pixels "
+                "would not take less"
+            )
+        return raw, None
+
+    def _encode_webp(self, raw: bytes) -> tuple[bytes, bytes | None]:
+        """A WebP file, perhaps a PNG file with the same pixels in its place, and its payload."""
+        view = memoryview(raw)
+        header = webp.read(view)
+        if header.held != "lossless" or not self._pixels_only:
+            more = "; pixels=only writes a PNG file with the same pixels in its place"
+            self._tell(
+                f"a WebP file ({header.held}) is kept as it is"
+                f"{more if header.held == 'lossless' else ': pixels=only is for lossless pictures'}"
+            )
+        elif header.room > self._block:
+            self._tell_too_large(header.room)
+        elif header.size == len(raw) and (
+            anew := self._anew(raw, webp.written_as_png(view, header))
+        ):
+            self._tell("a PNG file takes the place of a WebP file: it comes back as one")
+            return anew
+        else:
+            self._tell(
+                "a WebP file is kept as it is: it cannot be decoded, or a PNG file with the same "
+                "pixels would not take less"
+            )
+        return raw, None
+
+    def _anew(self, raw: bytes, anew: bytes | None) -> tuple[bytes, bytes] | None:
+        """A PNG file in the place of another file, and its payload, if that is smaller."""
+        payload = None if anew is None else self._payload_of_png(anew)
+        if anew is None or payload is None or len(payload) >= len(raw):
+            return None
+        return anew, payload
+
+    def _payload_of_png(self, raw: bytes) -> bytes | None:
+        """The payload of a PNG file that can be made again."""
+        if len(raw) > self._block:
+            return None
+        parts = png.take_apart(memoryview(raw), self._block)
+        if parts is None or parts.size != len(raw) or len(parts.recipe) > self._block:
+            return None
+        layout = png.layout_of(parts)
+        if layout is not None:
+            self._look_at(layout.shape)
+        return encode_png(parts, self._settings)
+
+    def _look_at(self, shape: Shape) -> None:
+        """Say so if the model that was asked for is none for such pictures."""
+        if self._settings.effort.paper and not is_paper_picture(shape):
+            self._tell(
+                "mode=paper is for three colours of 8 bits: this picture is coded as without it"
+            )
+
+    def _tell_too_large(self, need: int) -> None:
+        self._tell(
+            f"a picture of {need} bytes is larger than a record and is coded as plain bytes; "
+            f"block={-(-need >> 20)}M takes it"
+        )
+
+    def _tell(self, text: str) -> None:
+        """Give a notice, unless it has been given."""
+        if text not in self._told:
+            self._told.add(text)
+            self._notice(text)

@@ -13,12 +13,14 @@ from typing import NamedTuple
 __all__ = [
     "CHUNKS_MAX",
     "DATA",
+    "END",
     "HEADER",
     "SIGNATURE",
     "Chunk",
     "Header",
     "lines_size",
     "pack_chunk",
+    "pack_header",
     "read_chunks",
     "sample_count",
 ]
@@ -27,8 +29,7 @@ CHUNKS_MAX = 1 << 16
 """A file with more of them is left as it is."""
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-HEADER, DATA = b"IHDR", b"IDAT"
-_END = b"IEND"
+HEADER, DATA, END = b"IHDR", b"IDAT", b"IEND"
 
 _FRAME = struct.Struct(">I4s")
 _CRC = struct.Struct(">I")
@@ -91,6 +92,11 @@ def pack_chunk(kind: bytes, content: memoryview | bytes) -> bytes:
     return b"".join([_FRAME.pack(len(content), kind), content, crc])
 
 
+def pack_header(width: int, height: int, colour: int) -> bytes:
+    """The content of the IHDR chunk of a plain picture of 8 bits, of a type of colour."""
+    return _HEADER.pack(width, height, 8, colour, 0, 0, 0)
+
+
 def read_chunks(file: memoryview, most: int = CHUNKS_MAX) -> tuple[list[Chunk], int]:
     """The chunks of a PNG file, as far as they are whole and right, and where the file ends.
 
@@ -109,7 +115,7 @@ def read_chunks(file: memoryview, most: int = CHUNKS_MAX) -> tuple[list[Chunk], 
             break
         chunks.append(Chunk(kind, content))
         at = end + _CRC.size
-        if kind == _END:
+        if kind == END:
             break
     return chunks, at
 

@@ -8,13 +8,36 @@ import numpy as np
 
 from nncomp.codecs.image.layout import Layout
 from nncomp.codecs.image.plates import Array, Shape
-from nncomp.coding.png.chunks import DATA, SIGNATURE, Chunk, Header, pack_chunk, read_chunks
+from nncomp.coding.deflate.encoder import deflate
+from nncomp.coding.deflate.settings import Settings
+from nncomp.coding.png.chunks import (
+    DATA,
+    END,
+    HEADER,
+    SIGNATURE,
+    Chunk,
+    Header,
+    pack_chunk,
+    pack_header,
+    read_chunks,
+)
 from nncomp.coding.png.filters import FILTERS, filter_lines, least_types, unfilter_lines
 from nncomp.coding.png.parts import Parts, take_apart
 
-__all__ = ["SIGNATURE", "layout_of", "pixels", "ranks", "take_apart", "written_anew"]
+__all__ = [
+    "SIGNATURE",
+    "end_of",
+    "layout_of",
+    "new_file",
+    "pixels",
+    "ranks",
+    "take_apart",
+    "written_anew",
+]
 
 _LEVEL = 6  # of zlib: what libpng takes
+_ZLIB_HEADER = b"\x78\x9c"  # for this level
+_COLOUR_TYPES = {3: 2, 4: 6}  # by channels
 
 
 def layout_of(parts: Parts) -> Layout | None:
@@ -66,6 +89,14 @@ def pixels(data: memoryview, most: int) -> tuple[Array, Layout] | None:
     return None if content is None or layout is None else (content.ravel(), layout)
 
 
+def end_of(data: memoryview) -> int:
+    """Where a whole PNG file ends; the size of what is none."""
+    if data[: len(SIGNATURE)] != SIGNATURE:
+        return len(data)
+    chunks, end = read_chunks(data)
+    return end if chunks and chunks[-1].type == END else len(data)
+
+
 def _lines(data: memoryview, chunks: list[Chunk], most: int) -> Array | None:
     """What the stream of a file decodes to."""
     if data[: len(SIGNATURE)] != SIGNATURE or DATA not in [chunk.type for chunk in chunks]:
@@ -104,10 +135,32 @@ def written_anew(data: memoryview, most: int) -> bytes | None:
     header = Header.read(chunks[0].content)
     rows = None if header is None else _unfiltered(lines, header)
     if header is not None and rows is not None:
-        lines = filter_lines(rows, least_types(rows, header.step), header.step).ravel()
-    kinds = [chunk.type for chunk in chunks]
-    first = kinds.index(DATA)
-    pieces = [SIGNATURE, *(pack_chunk(*chunk) for chunk in chunks[:first])]
-    pieces.append(pack_chunk(DATA, zlib.compress(lines.tobytes(), _LEVEL)))
-    pieces += [pack_chunk(*chunk) for chunk in chunks[first:] if chunk.type != DATA]
-    return b"".join(pieces)
+        lines = _filtered(rows, header.step)
+    first = [chunk.type for chunk in chunks].index(DATA)
+    return _file(chunks[:first], lines, [chunk for chunk in chunks[first:] if chunk.type != DATA])
+
+
+def new_file(pixels: Array, metadata: list[Chunk]) -> bytes:
+    """A PNG file.
+
+    Args:
+        pixels: uint8[height, width, 3] or with opacity, uint8[height, width, 4].
+        metadata: What stands between its header and its pixels.
+    """
+    height, width, channels = pixels.shape
+    head = Chunk(HEADER, pack_header(width, height, _COLOUR_TYPES[channels]))
+    lines = _filtered(np.ascontiguousarray(pixels).reshape(height, -1), channels)
+    return _file([head, *metadata], lines, [Chunk(END, b"")])
+
+
+def _filtered(rows: Array, step: int) -> Array:
+    """Lines, uint8[n]."""
+    return filter_lines(rows, least_types(rows, step), step).ravel()
+
+
+def _file(before: list[Chunk], lines: Array, behind: list[Chunk]) -> bytes:
+    """The file of lines and of other chunks, deflated as zlib does it."""
+    deflated = deflate(lines, Settings(_LEVEL))
+    stream = b"".join([_ZLIB_HEADER, deflated, zlib.adler32(lines.data).to_bytes(4, "big")])
+    chunks = [*before, Chunk(DATA, stream), *behind]
+    return b"".join([SIGNATURE, *(pack_chunk(*chunk) for chunk in chunks)])

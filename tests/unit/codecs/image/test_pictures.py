@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -13,19 +15,10 @@ from nncomp.codecs.image.plates import Shape, join_plates, make_plates
 from nncomp.coding.varint import Text
 from nncomp.errors import CorruptError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 QUICK = Effort(classes=4, log=3, rounds=2, step=2, drop=1)
-
-
-def picture(planes: int, frames: int, height: int, width: int, depth: int = 8) -> np.ndarray:
-    """Smooth samples with some noise, uint8 or uint16 [planes, frames, height, width]."""
-    random = np.random.default_rng(planes * 1000 + height + width)
-    top = (1 << depth) - 1
-    y, x = np.mgrid[:height, :width]
-    base = np.sin(x / 9) + np.cos(y / 7) + x * y / (height * width + 1)
-    stack = np.stack([base * (1 + k / 5) for k in range(planes)])[:, None]
-    noise = random.normal(0, 0.03, (planes, frames, height, width))
-    samples = ((stack + noise) * top / 6 + top / 2).clip(0, top)
-    return samples.astype(np.uint16 if depth > 8 else np.uint8)
 
 
 def shape_of(samples: np.ndarray, depth: int = 8) -> Shape:
@@ -44,13 +37,13 @@ def check(samples: np.ndarray, depth: int = 8, effort: Effort = QUICK, order: in
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (17, 31), (2, 3), (64, 8), (9, 65)])
 @pytest.mark.parametrize("planes", [1, 2, 3, 4])
-def test_any_size(size: tuple[int, int], planes: int) -> None:
+def test_any_size(size: tuple[int, int], planes: int, picture: Callable[..., np.ndarray]) -> None:
     check(picture(planes, 1, *size))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("planes", [1, 3])
-def test_any_depth(depth: int, planes: int) -> None:
+def test_any_depth(depth: int, planes: int, picture: Callable[..., np.ndarray]) -> None:
     samples = picture(planes, 1, 40, 50, depth)
     assert check(samples, depth) < samples.size * depth / 8
 
@@ -69,11 +62,11 @@ def test_noise_and_extremes(depth: int, planes: int) -> None:
 
 @pytest.mark.parametrize("order", [0, 1, 2])
 @pytest.mark.parametrize("log", [2, 3, 4, 6])
-def test_any_places(order: int, log: int) -> None:
+def test_any_places(order: int, log: int, picture: Callable[..., np.ndarray]) -> None:
     check(picture(3, 1, 70, 90), effort=Effort(9, log, 2, 1, 0), order=order)
 
 
-def test_frames_are_apart() -> None:
+def test_frames_are_apart(picture: Callable[..., np.ndarray]) -> None:
     """The first frame has the same size whatever follows it, but for shared tables."""
     samples = picture(3, 20, 12, 10)
     alone = check(samples[:, :1])
@@ -82,7 +75,7 @@ def test_frames_are_apart() -> None:
     check(samples)
 
 
-def test_shipped_classes_are_a_good_beginning() -> None:
+def test_shipped_classes_are_a_good_beginning(picture: Callable[..., np.ndarray]) -> None:
     """For few rounds; more classes than are shipped begin as ever."""
     samples = picture(3, 1, 130, 180)
     shape = shape_of(samples)
@@ -96,21 +89,21 @@ def test_shipped_classes_are_a_good_beginning() -> None:
         check(samples, effort=effort)
 
 
-def test_shipped_classes() -> None:
+def test_shipped_classes(picture: Callable[..., np.ndarray]) -> None:
     effort = Effort(1, 3, 1, 4, 1, known=True)
     assert check(picture(3, 1, 300, 90), effort=effort) < 3 * 300 * 90 // 2
     assert check(picture(1, 1, 300, 300), effort=effort) < 300 * 300 // 2
     check(picture(2, 1, 30, 30), effort=effort)  # there are none for two planes
 
 
-def test_more_effort_is_smaller() -> None:
+def test_more_effort_is_smaller(picture: Callable[..., np.ndarray]) -> None:
     samples = picture(3, 1, 120, 160)
     samples[:, :, :60] //= 3
     little = check(samples, effort=Effort(1, 6, 1, 4, 0))
     assert check(samples, effort=Effort(8, 3, 4, 1, 0)) < little
 
 
-def test_margins() -> None:
+def test_margins(picture: Callable[..., np.ndarray]) -> None:
     samples = picture(2, 3, 5, 7)
     shape = shape_of(samples)
     plates = make_plates(samples, shape)
@@ -122,7 +115,7 @@ def test_margins() -> None:
     assert np.array_equal(first[8], first[7])
 
 
-def test_damage_is_noticed_or_gives_a_picture() -> None:
+def test_damage_is_noticed_or_gives_a_picture(picture: Callable[..., np.ndarray]) -> None:
     samples = picture(3, 1, 20, 24)
     shape = shape_of(samples)
     for effort in (QUICK, Effort(1, 3, 1, 1, 0, known=True)):
@@ -149,7 +142,7 @@ def test_damage_is_noticed_or_gives_a_picture() -> None:
 @pytest.mark.parametrize("planar", [False, True])
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_layouts(planar: bool, big: bool, depth: int) -> None:
+def test_layouts(planar: bool, big: bool, depth: int, picture: Callable[..., np.ndarray]) -> None:
     samples = picture(4, 3, 6, 5, depth)
     layout = Layout.plain(shape_of(samples, depth), planar=planar, big=big, align=4)
     layout = layout._replace(bottom_up=big)
