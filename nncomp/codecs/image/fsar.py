@@ -29,6 +29,8 @@ _BLOCK_MIN, _BLOCK_MAX = 64 << 10, 1 << 30
 _FIXED = 64 * _MIB
 # Payload, bytes, samples, plates of samples and errors with margins, contexts, residuals.
 _TIMES = 20
+_ENCODING_TIMES = 26  # predictions, too
+_COST = 16  # bytes of what a block of pixels costs under a class
 
 
 class _Fsar:
@@ -115,6 +117,12 @@ class _Fsar:
         """So many times a record, and tables."""
         return _TIMES * self.max_block(params) + _FIXED
 
+    def encoding_memory(self, params: Params) -> int:
+        """Bytes that each thread takes when encoding."""
+        pixels = self.max_block(params)  # of one sample each
+        costs = _COST * int(params["classes"]) * pixels // int(params["patch"]) ** 2
+        return _ENCODING_TIMES * self.max_block(params) + costs + _FIXED
+
     def takes_weights(self, params: Params) -> bool:
         """For the model of the paper."""
         return params["mode"] == "paper"
@@ -131,7 +139,7 @@ class _Fsar:
         from nncomp.coding.jit import announced
 
         encoder = Encoder(params, context.notice, context.weights)
-        threads = threads_within(context, self.memory(params))
+        threads = threads_within(context, self.encoding_memory(params))
         with announced(context.notice):
             for block in map_in_order(encoder.encode, encoder.cut(chunks), threads):
                 context.progress(block.raw_size)
