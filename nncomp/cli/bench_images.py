@@ -10,7 +10,7 @@ from nncomp.errors import UsageError
 
 __all__ = ["images"]
 
-_METHODS = ("fsar -1", "fsar", "fsar -9", "zstd:level=19")
+_METHODS = ("fsar -1", "fsar", "fsar -9", "mix", "zstd:level=19")
 
 
 @click.command()
@@ -54,22 +54,27 @@ def images(
 ) -> None:
     """Compare compressors of pictures on the pixels of files.
 
-    Bits per sub-pixel, ratio, MB/s and time for one picture, against optimised PNG, WebP and
-    JPEG XL without loss, where they are installed. JSON is in the shape of CompressAI.
+    Bits per sub-pixel, ratio, MB/s and time for one picture, against optimised PNG, WebP,
+    JPEG XL without loss and QOI, where they are installed: pip install 'nncomp[bench]'. JSON is
+    in the shape of CompressAI. One that fails is told and given up; the exit code is then 1.
     """
+    from nncomp.bench import image_peers
     from nncomp.bench import images as bench
+    from nncomp.bench.image_files import load
 
-    stacks = [bench.load(Path(name), shape, planar=planar, depth=int(depth)) for name in files]
-    others, missing = ([], {}) if peers == ("none",) else bench.peers(peers)
+    stacks = [load(Path(name), shape, planar=planar, depth=int(depth)) for name in files]
+    others, missing = ([], {}) if peers == ("none",) else image_peers.peers(peers)
     for name, install in missing.items():
         click.echo(f"{name} is not on this machine; {install}", err=True)
-    own = [bench.own(*_parsed(method)) for method in methods or _METHODS]
+    own = [image_peers.own(*_parsed(method)) for method in methods or _METHODS]
     results = bench.measure(stacks, [*others, *own], rounds, _say)
     text = bench.as_json(results) if form == "json" else bench.as_text(results)
     if output is None:
         click.echo(text, nl=False)
     else:
         Path(output).write_text(text, encoding="utf-8")
+    if any(result.failed for result in results):
+        click.get_current_context().exit(1)
 
 
 def _say(text: str) -> None:

@@ -47,21 +47,18 @@ def load_picture(path: Path) -> list[Array]:
     try:
         if path.suffix.lower() == ".npy":
             return _stack(path)
-        try:
-            from PIL import Image
-        except ImportError as error:
-            raise UsageError(
-                f"{path}: reading pictures takes Pillow: pip install pillow"
-            ) from error
-        try:
-            with Image.open(path) as image:
-                return [np.asarray(image.convert("RGB"))]
-        except Image.DecompressionBombError as error:
-            raise ValueError(str(error)) from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise FileError(f"{path} cannot be read as a picture: {error}") from error
+        from PIL import Image
+
+        with Image.open(path) as image:
+            return [np.asarray(image.convert("RGB"))]
+    except ImportError as error:
+        raise UsageError(
+            f"{path}: reading pictures takes Pillow: pip install 'nncomp[images]'"
+        ) from error
+    except Exception as error:  # of a damaged file Pillow raises whatever it came across
+        raise FileError(
+            f"{path} cannot be read as a picture: {str(error) or type(error).__name__}"
+        ) from error
 
 
 def _stack(path: Path) -> list[Array]:

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nncomp.bench.images import Peer, Stack, as_json, as_text, load, measure, own, peers
+from nncomp.bench import image_peers
+from nncomp.bench.image_files import Stack, load
+from nncomp.bench.image_peers import Peer, own, peers
+from nncomp.bench.images import as_json, as_text, measure
 from nncomp.cli.bench_images import images
 from nncomp.coding.png.chunks import SIGNATURE, pack_chunk
-from nncomp.errors import UsageError
+from nncomp.errors import FileError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +50,7 @@ def test_files_give_pixels(tmp_path: Path) -> None:
         stack = load(path, "20x30x3" if name == "a.raw" else "auto")
         assert np.array_equal(stack.pixels, PIXELS)
         assert stack.file == path.stat().st_size
-    with pytest.raises(UsageError, match="holds no picture"):
+    with pytest.raises(FileError, match=r"a\.raw holds no picture"):
         load(tmp_path / "a.raw")
     with pytest.raises(UsageError, match="--shape 20xa is not valid"):
         load(tmp_path / "a.raw", "20xa")
@@ -67,15 +70,72 @@ def test_results_add_up() -> None:
     assert stored.results["bytes"][0] > PIXELS.nbytes
     assert small.results["bpsp"][0] == pytest.approx(8 / small.results["ratio"][0])
     read = json.loads(as_json(results))
-    assert [set(entry) for entry in read] == [{"name", "description", "results"}] * 2
+    assert [set(entry) for entry in read] == [
+        {"name", "description", "runs", "results", "failed"}
+    ] * 2
     assert len(read[0]["results"]["encoding_time"]) == 2
+    assert read[0]["results"]["bpp"][0] == pytest.approx(3 * read[0]["results"]["bpsp"][0])
     assert as_text(results).count("fsar -1") == 2
 
 
-def test_who_gives_other_pixels_back_is_found_out() -> None:
+def no_decoder(files: list[bytes], like: np.ndarray) -> np.ndarray:
+    raise OverflowError
+
+
+def test_who_fails_costs_its_own_row_alone() -> None:
     liar = Peer("liar", lambda pixels: [b"x"], lambda files, like: np.zeros_like(like))
-    with pytest.raises(UsageError, match="liar gives other pixels"):
-        measure([STACK], [liar], 1)
+    broken = Peer("broken", lambda pixels: [b"x"], no_decoder)
+    said: list[str] = []
+    results = measure([STACK], [liar, broken, own("store")], 1, said.append)
+    assert [result.failed for result in results] == [
+        "made up: other pixels came back",
+        "made up: OverflowError",
+        "",
+    ]
+    assert "liar failed: made up: other pixels came back" in said
+    shown = as_text(results)
+    assert "broken           failed on made up: OverflowError" in shown
+    assert shown.count("store") == 2
+    assert json.loads(as_json(results))[0]["failed"] == results[0].failed
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo bad luck >&2; exit 3", "ended with code 3: bad luck"),
+        ("exit 0", "made no file"),
+        ("exec /bin/sleep 60", "did not end within 0.3 s"),
+        ("kill -9 $$", "ended with code -9: no message"),
+        (None, "cannot be run"),
+    ],
+)
+def test_programs_that_fail(
+    script: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "cjxl"
+    program.write_text(f"#!/bin/sh\n{script}\n" if script else "#!/no/such/program\n")
+    program.chmod(0o755)
+    (tmp_path / "djxl").symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(image_peers, "_PATIENCE", 0.3)
+    found, missing = peers(("cjxl -e 7",))
+    assert not missing
+    failed, stored = measure([STACK], [*found, own("store")], 1)
+    assert failed.failed.startswith("made up: cjxl ")
+    assert told in failed.failed
+    assert not stored.failed
+
+
+@pytest.mark.parametrize("name", ["png optimised", "webp -z 9", "jpegxl -e 7", "qoi", "cjxl -e 7"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_peers_give_pixels_back(name: str, channels: int) -> None:
+    found, missing = peers((name,))
+    if missing:
+        pytest.skip(f"{name} is not here: {missing[name]}")
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 20, 30, channels)).astype(np.uint8)
+    for result in measure([Stack("made up", pixels, 0)], found, 1):
+        assert not result.failed
+        assert result.results["bpp"][0] == pytest.approx(result.results["bpsp"][0] * channels)
 
 
 def test_who_cannot_take_pictures_is_left_out() -> None:
@@ -95,3 +155,13 @@ def test_command(tmp_path: Path) -> None:
     )
     assert json.loads(target.read_text())[0]["name"] == "fsar -1"
     assert isinstance(CliRunner().invoke(images, [*words, "-m", "fsar -x"]).exception, UsageError)
+
+
+def test_command_fails_if_somebody_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Peer("broken", lambda pixels: [b"x"], no_decoder)
+    monkeypatch.setattr(image_peers, "peers", lambda names: ([broken], {}))
+    words = [str(written(tmp_path)["a.ppm"]), "-m", "store", "--rounds", "1"]
+    answer = CliRunner().invoke(images, words)
+    assert answer.exit_code == 1
+    assert "failed on a.ppm" in answer.stdout
+    assert "store" in answer.stdout
