@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +169,7 @@ def test_pictures_are_found_and_read(tmp_path: Path) -> None:
     whole = (tmp_path / "deep" / "b.png").read_bytes()
     giant = whole[:16] + struct.pack(">II", 60_000, 60_000) + whole[24:29]
     giant += struct.pack(">I", zlib.crc32(giant[12:])) + whole[33:]
-    for damaged in (whole[:-20], giant):  # Pillow says so of each by an error of another kind
+    for damaged in (whole[:50], giant):  # Pillow says so of each by an error of another kind
         (tmp_path / "a.png").write_bytes(damaged)
         with pytest.raises(FileError, match=r"a\.png"):
             load_picture(tmp_path / "a.png")
