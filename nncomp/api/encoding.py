@@ -204,6 +204,7 @@ def _encode(
     if parse_method(method)[0] == AUTO:
         choice = choose(source, level, granted)
         granted.notice(str(choice))
+        granted = replace(granted, warn=granted.notice)  # nobody asked for this method
         method, level = choice.method, choice.level
     codec, params = prepare(method, level)
     wanted = max(HEAD_SIZE, codec.peek(params))

@@ -138,7 +138,7 @@ class _Fsar:
         from nncomp.codecs.image.records import Encoder
         from nncomp.coding.jit import announced
 
-        encoder = Encoder(params, context.notice, context.weights)
+        encoder = Encoder(params, context.warn, context.weights)
         threads = threads_within(context, self.encoding_memory(params))
         with announced(context.notice):
             for block in map_in_order(encoder.encode, encoder.cut(chunks), threads):

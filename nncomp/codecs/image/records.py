@@ -15,7 +15,7 @@ from nncomp.codecs.image.payload import (
     encode_pictures,
     encode_png,
 )
-from nncomp.coding.png.chunks import lines_size, sample_count
+from nncomp.coding.png.chunks import interlaced_size, lines_size, sample_count
 from nncomp.errors import MethodError
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoder", "Record", "settled_block"]
 
-_BLOCK_MIN = 64 << 10
+_BLOCK_MIN, _BLOCK_MAX = 64 << 10, 1 << 30
+_HEAD = 4096  # bytes of a Netpbm file that its sizes are within
 _ORDERS = {"o0": 0, "o1s": 1, "o2s": 2}
 _SLOW = 19  # level of Zstandard where rounds are many
 _MANY = 6
@@ -60,7 +61,9 @@ def settled_block(params: Params, head: Buffer, complete: bool) -> int:
         return block
     view = memoryview(head).cast("B")
     # Of less than 8 bits, samples are more than bytes.
-    most = max(view.nbytes, lines_size(view), sample_count(view))
+    bits = netpbm.find(bytes(view[:_HEAD])) if bytes(view[:2]) == b"P4" else None
+    samples = max(sample_count(view), bits.layout.shape.samples if bits else 0)
+    most = max(view.nbytes, lines_size(view), samples, interlaced_size(view))
     if params["pixels"] == "only" and webp.begins(view):
         most = max(most, webp.read(view).room)
     return max(_BLOCK_MIN, min(block, most))
@@ -104,7 +107,7 @@ class Encoder:
 
     Args:
         params: Of the codec.
-        notice: Told, once each, what is not done as asked or as one may expect.
+        warn: Told, once each, what is not done as asked or as one may expect.
         given: Weights for the model of the paper; None: those that are shipped.
 
     Raises:
@@ -112,9 +115,9 @@ class Encoder:
     """
 
     def __init__(
-        self, params: Params, notice: Callable[[str], None], given: Weights | None = None
+        self, params: Params, warn: Callable[[str], None], given: Weights | None = None
     ) -> None:
-        self._notice = notice
+        self._warn = warn
         self._told = set[str]()
         self._block = int(params["block"])
         self._raw = _raw_layout(params)
@@ -176,10 +179,13 @@ class Encoder:
             found = netpbm.find(head) or bmp.find(head) or npy.find(head)
         if found is None or not found.layout.fits:
             return None
-        need = found.start + found.layout.size // found.layout.shape.frames
-        if need > self._block:
-            self._tell_too_large(need)
-        elif need > len(head) and self._raw is not None:
+        shape = found.layout.shape
+        need = found.start + found.layout.size // shape.frames
+        room = max(need, shape.samples // shape.frames)
+        if room > self._block:
+            self._tell_too_large(room)
+            return None
+        if need > len(head) and self._raw is not None:
             self._tell(f"{len(head)} bytes are less than a picture of shape=: {need} bytes")
         return found if need <= len(head) else None
 
@@ -201,21 +207,24 @@ class Encoder:
         """A PNG file, perhaps another one with the same pixels, and its payload."""
         view = memoryview(raw)
         payload = self._payload_of_png(raw)
+        need, interlaced = lines_size(view), interlaced_size(view)
+        if self._pixels_only and (payload is None or interlaced):
+            anew = self._anew(raw, png.written_anew(view, self._block))
+            if anew is not None:
+                return anew
         if payload is not None:
             return raw, payload
-        if (need := lines_size(view)) > self._block:
-            self._tell_too_large(need)
-        elif not self._pixels_only:
-            self._tell(
-                "a PNG file cannot be made again from its pixels, and is kept as it is; "
-                "pixels=only writes another one with the same pixels"
-            )
-        elif (anew := self._anew(raw, png.written_anew(view, self._block))) is not None:
-            return anew
-        else:
+        if max(need, interlaced) > self._block:
+            self._tell_too_large(max(need, interlaced))
+        elif self._pixels_only:
             self._tell(
                 "a PNG file is kept as it is: it is damaged, or another one with the same pixels "
                 "would not take less"
+            )
+        else:
+            self._tell(
+                "a PNG file cannot be made again from its pixels, and is kept as it is; "
+                "pixels=only writes another one with the same pixels"
             )
         return raw, None
 
@@ -251,7 +260,7 @@ class Encoder:
         return anew, payload
 
     def _payload_of_png(self, raw: bytes) -> bytes | None:
-        """The payload of a PNG file that can be made again."""
+        """The payload of a PNG file that can be made again; not of one only worth keeping."""
         if len(raw) > self._block:
             return None
         parts = png.take_apart(memoryview(raw), self._block)
@@ -260,7 +269,8 @@ class Encoder:
         layout = png.layout_of(parts)
         if layout is not None:
             self._look_at(layout.shape)
-        return encode_png(parts, self._settings)
+        payload = encode_png(parts, self._settings)
+        return payload if layout is not None or len(payload) < len(raw) else None
 
     def _look_at(self, shape: Shape) -> None:
         """Say so if the model that was asked for is none for such pictures."""
@@ -270,13 +280,11 @@ class Encoder:
             )
 
     def _tell_too_large(self, need: int) -> None:
-        self._tell(
-            f"a picture of {need} bytes is larger than a record and is coded as plain bytes; "
-            f"block={-(-need >> 20)}M takes it"
-        )
+        told = f"a picture of {need} bytes is larger than a record, and is coded as plain bytes"
+        self._tell(f"{told}; block={-(-need >> 20)}M takes it" if need <= _BLOCK_MAX else told)
 
     def _tell(self, text: str) -> None:
-        """Give a notice, unless it has been given."""
+        """Warn, unless of the same before."""
         if text not in self._told:
             self._told.add(text)
-            self._notice(text)
+            self._warn(text)

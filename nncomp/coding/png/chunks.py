@@ -18,9 +18,11 @@ __all__ = [
     "SIGNATURE",
     "Chunk",
     "Header",
+    "interlaced_size",
     "lines_size",
     "pack_chunk",
     "pack_header",
+    "plain_header",
     "read_chunks",
     "sample_count",
 ]
@@ -55,6 +57,7 @@ class Header(NamedTuple):
         channels: Samples of a pixel.
         palette: Whether samples are places in a palette.
         plain: Whether rows stand one after the other, with filters, from top to bottom.
+        interlaced: Whether they are those of seven smaller pictures, of every so many pixels.
     """
 
     width: int
@@ -63,6 +66,7 @@ class Header(NamedTuple):
     channels: int
     palette: bool
     plain: bool
+    interlaced: bool
 
     @property
     def row(self) -> int:
@@ -82,14 +86,20 @@ class Header(NamedTuple):
         width, height, depth, colour, deflate, filters, interlaced = _HEADER.unpack(content)
         if colour not in _CHANNELS or depth not in (1, 2, 4, 8, 16) or not width or not height:
             return None
-        plain = deflate == filters == interlaced == 0
-        return cls(width, height, depth, _CHANNELS[colour], colour == _PALETTE, plain)
+        known = deflate == filters == 0
+        plain, passes = known and interlaced == 0, known and interlaced == 1
+        return cls(width, height, depth, _CHANNELS[colour], colour == _PALETTE, plain, passes)
 
 
 def pack_chunk(kind: bytes, content: memoryview | bytes) -> bytes:
     """A chunk as it stands in a file."""
     crc = _CRC.pack(zlib.crc32(content, zlib.crc32(kind)))
     return b"".join([_FRAME.pack(len(content), kind), content, crc])
+
+
+def plain_header(content: memoryview | bytes) -> bytes:
+    """The content of the IHDR chunk of the same picture, not interlaced."""
+    return bytes(content[:-1]) + b"\0"
 
 
 def pack_header(width: int, height: int, colour: int) -> bytes:
@@ -132,7 +142,18 @@ def sample_count(head: memoryview) -> int:
     return header.height * header.width * header.channels if header else 0
 
 
+def interlaced_size(head: memoryview) -> int:
+    """Bytes that are enough for the lines of a PNG file that is interlaced; 0 if none is."""
+    header = _header(head)
+    # In all, the seven pictures have up to 15 rows, each with its filter, for 8.
+    return header.height * (header.row + 9) if header and header.interlaced else 0
+
+
 def _plain_header(head: memoryview) -> Header | None:
-    chunks, _ = read_chunks(head, 1) if head[: len(SIGNATURE)] == SIGNATURE else ([], 0)
-    header = Header.read(chunks[0].content) if chunks and chunks[0].type == HEADER else None
+    header = _header(head)
     return header if header and header.plain else None
+
+
+def _header(head: memoryview) -> Header | None:
+    chunks, _ = read_chunks(head, 1) if head[: len(SIGNATURE)] == SIGNATURE else ([], 0)
+    return Header.read(chunks[0].content) if chunks and chunks[0].type == HEADER else None

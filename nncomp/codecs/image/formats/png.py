@@ -19,6 +19,7 @@ from nncomp.coding.png.chunks import (
     Header,
     pack_chunk,
     pack_header,
+    plain_header,
     read_chunks,
 )
 from nncomp.coding.png.filters import FILTERS, filter_lines, least_types, unfilter_lines
@@ -37,6 +38,11 @@ __all__ = [
 
 _LEVEL = 6  # of zlib: what libpng takes
 _ZLIB_HEADER = b"\x78\x9c"  # for this level
+_PASSES = (
+    *((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4)),
+    *((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)),
+)
+"""Of interlaced pictures (section 8.2): the first row and column, and how far the next ones are."""
 _COLOUR_TYPES = {3: 2, 4: 6}  # by channels
 
 
@@ -119,7 +125,7 @@ def _unfiltered(lines: Array, header: Header) -> Array | None:
 
 
 def written_anew(data: memoryview, most: int) -> bytes | None:
-    """A PNG file with the same pixels and other chunks, deflated by zlib.
+    """A PNG file with the same pixels and other chunks, deflated as by zlib, not interlaced.
 
     Args:
         data: A file whose stream cannot be foretold.
@@ -133,11 +139,36 @@ def written_anew(data: memoryview, most: int) -> bytes | None:
     if lines is None or end != len(data):
         return None
     header = Header.read(chunks[0].content)
-    rows = None if header is None else _unfiltered(lines, header)
+    rows = None
+    if header is not None:
+        rows = _joined(lines, header) if header.interlaced else _unfiltered(lines, header)
     if header is not None and rows is not None:
         lines = _filtered(rows, header.step)
+        chunks[0] = Chunk(HEADER, plain_header(chunks[0].content))
     first = [chunk.type for chunk in chunks].index(DATA)
     return _file(chunks[:first], lines, [chunk for chunk in chunks[first:] if chunk.type != DATA])
+
+
+def _joined(lines: Array, header: Header) -> Array | None:
+    """Rows of pixels of an interlaced picture, uint8[height, bytes]; None if lines are not so.
+
+    Of pixels of less than a byte, too: nobody writes such files.
+    """
+    step, at = header.step, 0
+    if 8 * step != header.channels * header.depth:
+        return None
+    pixels = np.empty((header.height, header.width, step), np.uint8)
+    for top, left, down, right in _PASSES:
+        part = pixels[top::down, left::right]
+        if not part.size:
+            continue
+        size = part.shape[0] * (part.shape[1] * step + 1)
+        table = lines[at : at + size]
+        if len(table) < size or (table := table.reshape(len(part), -1))[:, 0].max() >= FILTERS:
+            return None
+        part[:] = unfilter_lines(table, step).reshape(part.shape)
+        at += size
+    return pixels.reshape(header.height, -1) if at == len(lines) else None
 
 
 def new_file(pixels: Array, metadata: list[Chunk]) -> bytes:

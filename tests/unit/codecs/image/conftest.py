@@ -90,6 +90,9 @@ def pam(depth: int) -> bytes:
 
 PPM = make_ppm(make_picture(3, 1, 50, 60))
 DRAWN = np.tile(np.random.default_rng(1).integers(0, 256, (1, 1, 20, 20)), (1, 1, 9, 9))
+DITHERED = make_picture(1, 1, 300, 801)[0, 0] > 20 + np.random.default_rng(5).integers(
+    0, 220, (300, 801)
+)
 COLOURS = np.random.default_rng(2).integers(0, 256, (90, 3)).astype(np.uint8)
 BY_BRIGHTNESS = np.argsort(COLOURS.astype(int) @ [3, 6, 1])
 PLACES = BY_BRIGHTNESS[make_picture(1, 1, 100, 120) // 3]
@@ -117,13 +120,13 @@ def npy() -> Callable[[np.ndarray], bytes]:
 
 @pytest.fixture(scope="session")
 def coded() -> Callable[..., tuple[list[Block], list[str]]]:
-    """Encodes: a content and settings give the blocks and the notices."""
+    """Encodes: a content and settings give the blocks and the warnings."""
 
     def encode(data: bytes, **settings: str) -> tuple[list[Block], list[str]]:
         said: list[str] = []
         params = FSAR.settle(resolve_params(FSAR, settings, None), data, True)
-        blocks = list(FSAR.encode([data], params, Context(notice=said.append)))
-        return blocks, [text for text in said if not text.startswith("compiling")]
+        blocks = list(FSAR.encode([data], params, Context(warn=said.append)))
+        return blocks, said
 
     return encode
 
@@ -135,6 +138,9 @@ def files() -> Mapping[str, bytes]:
         "ppm": PPM,
         "pgm": b"P5\n#\n60\n50 255\n" + make_picture(1, 1, 50, 60).tobytes() + b"\n",
         "pgm 16": b"P5 60 50 4095\n" + make_picture(1, 1, 50, 60, 12).astype(">u2").tobytes(),
+        "pbm": b"P4 61 50\n" + np.packbits(make_picture(1, 1, 50, 61, 1)[0, 0], axis=1).tobytes(),
+        "pbm, larger in samples than in bytes": b"P4\n# more\n801 300\n"
+        + np.packbits(DITHERED, axis=1).tobytes(),
         "pam 2": pam(2),
         "pam 4": pam(4),
         "two ppm": 2 * PPM,

@@ -25,6 +25,8 @@ FILES = {
     "ppm": "pictures",
     "pgm": "pictures",
     "pgm 16": "pictures",
+    "pbm": None,
+    "pbm, larger in samples than in bytes": "pictures",
     "pam 2": "pictures",
     "pam 4": "pictures",
     "two ppm": "pictures",
@@ -73,10 +75,11 @@ def test_files(name: str, files: Mapping[str, bytes]) -> None:
         assert kind_of(data) == kind
 
 
-def test_more_samples_than_a_record_holds(files: Mapping[str, bytes]) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("png grey 4", "png lines"), ("pbm", "bytes")])
+def test_more_samples_than_a_record_holds(name: str, kind: str, files: Mapping[str, bytes]) -> None:
     """Of less than 8 bits: what is read back must have no more than records have bytes."""
-    data = files["png grey 4, larger in samples than in bytes"]
-    assert kind_of(data, "fsar:block=64K") == "png lines"
+    data = files[f"{name}, larger in samples than in bytes"]
+    assert kind_of(data, "fsar:block=64K") == kind
     assert nncomp.decompress(nncomp.compress(data, "fsar:block=64K")) == data
 
 
@@ -176,7 +179,7 @@ def test_foreign_png_is_kept_and_said_so(files: Mapping[str, bytes]) -> None:
     data = files["png foreign"]
     said: list[str] = []
     params = FSAR.settle(resolve_params(FSAR, {}, None), data, True)
-    (block,) = FSAR.encode([data], params, Context(notice=said.append))
+    (block,) = FSAR.encode([data], params, Context(warn=said.append))
     assert block.raw == data
     assert any("kept as it is" in text for text in said)
 

@@ -105,7 +105,7 @@ def test_too_large_for_a_record(pixels: np.ndarray, coded: Callable[..., Any]) -
     blocks, said = coded(data, pixels="only", block="64K")
     assert b"".join(block.raw for block in blocks) == data
     assert said == [
-        f"a picture of {webp.read(memoryview(data)).room} bytes is larger than a record and is "
+        f"a picture of {webp.read(memoryview(data)).room} bytes is larger than a record, and is "
         "coded as plain bytes; block=1M takes it"
     ]
 
