@@ -146,6 +146,18 @@ def test_notices_stand_beside_the_bar(start: Start, terminal: Terminal, text_fil
     assert f"auto: mix -6, for {text_file.stat().st_size:,} bytes]" in terminal.screen()
 
 
+def test_warnings_have_lines_of_their_own(
+    start: Start, terminal: Terminal, text_file: Path
+) -> None:
+    text_file.write_bytes(b"RIFF\x04\0\0\0WEBP")
+    told = "nncomp: text: a WebP file (damaged) is kept as it is"
+    run(start("compress", "-f", "-m", "fsar", "text", stderr=terminal.program))
+    assert f"\r{told}" in terminal.screen()
+    assert told in run(start("compress", "-f", "-m", "fsar", "text", stderr=PIPE))
+    assert run(start("compress", "-fq", "-m", "fsar", "text", stderr=PIPE)) == ""
+    assert run(start("compress", "-f", "text", stderr=PIPE)) == ""  # nobody asked for `fsar`
+
+
 @pytest.mark.parametrize("option", ["-q", "--no-progress"])
 def test_no_bar_where_none_is_wanted(
     start: Start, terminal: Terminal, text_file: Path, option: str

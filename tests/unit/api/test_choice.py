@@ -312,3 +312,15 @@ def test_auto_has_levels_and_no_parameters(method: str, level: int | None, messa
 
 def test_default() -> None:
     assert api.DEFAULT_METHOD == "auto"
+
+
+def test_what_nobody_asked_for_is_no_warning() -> None:
+    """A picture larger than a record is told to who asked for `fsar`, not to who left it to us."""
+    picture = b"P6 9000 9000 255\n" + bytes(range(256)) * 3000
+    for method, warned in (("fsar:block=64K", True), ("auto", False)):
+        said: list[str] = []
+        context = Context(warn=said.append)
+        nncomp.compress_stream(
+            io.BytesIO(picture), io.BytesIO(), method=method, level=1, context=context
+        )
+        assert bool(said) == warned
