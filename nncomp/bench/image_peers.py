@@ -241,6 +241,18 @@ def _program(program: _Program) -> Peer:
 # --- who is here ---------------------------------------------------------------------
 
 
+def _of_library(module: str) -> tuple[list[Peer], dict[str, str]]:
+    """As `peers`, of one library."""
+    make, names = _LIBRARIES[module]
+    try:
+        return make(), {}
+    except ImportError as error:
+        wanted = "pip install 'nncomp[bench]'"
+        if find_spec(module):
+            wanted = f"what is installed cannot be loaded ({error}): {wanted}"
+        return [], dict.fromkeys(names, wanted)
+
+
 def peers(names: tuple[str, ...] = ()) -> tuple[list[Peer], dict[str, str]]:
     """Those that are on this machine, and what would install the others.
 
@@ -251,11 +263,10 @@ def peers(names: tuple[str, ...] = ()) -> tuple[list[Peer], dict[str, str]]:
         UsageError: There is none of such a name.
     """
     found, missing = list[Peer](), dict[str, str]()
-    for module, (make, of_module) in _LIBRARIES.items():
-        if find_spec(module):
-            found += make()
-        else:
-            missing |= dict.fromkeys(of_module, "pip install 'nncomp[bench]'")
+    for module in _LIBRARIES:
+        here, not_here = _of_library(module)
+        found += here
+        missing |= not_here
     for program in _PROGRAMS:
         if all(shutil.which(command[0]) for command in (program.compress, program.decompress)):
             found.append(_program(program))

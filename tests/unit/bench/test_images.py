@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import sys
 import zlib
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,16 @@ def test_peers_by_name() -> None:
     assert [*(peer.name for peer in found), *missing] == ["cjxl -e 7"]
     with pytest.raises(UsageError, match="no peer 'cjxl -e 77'"):
         peers(("cjxl -e 7", "cjxl -e 77"))
+
+
+def test_libraries_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "imagecodecs.py").write_text("raise ImportError('a symbol is missing')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "imagecodecs", raising=False)
+    found, missing = peers(("qoi",))
+    assert not found
+    assert "a symbol is missing" in missing["qoi"]
+    assert "pip install 'nncomp[bench]'" in missing["qoi"]
 
 
 def test_results_add_up() -> None:
