@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from common import DATA, circumstances, load, markdown_table, place, save, say, sha256, short
 
-from nncomp.bench import images
+from nncomp.bench import image_peers
+from nncomp.bench.image_files import load as load_pixels
+from nncomp.bench.images import measure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,22 +51,25 @@ def markdown(record: Mapping[str, Any]) -> str:
     """The table of a record: bits per sub-pixel, and speeds on the photographs of Kodak's."""
     heads = [f"{name}, bits/sub-pixel" for name in COLUMNS]
     heads += ["compress, MB/cpu s", "decompress, MB/cpu s", "ms/image in", "out"]
-    rows = []
+    rows, failed = [], []
     for one in record["results"]:
+        if one["failed"]:
+            failed.append(f"{one['name']} failed on {one['failed']}. ")
+            continue
         found = one["results"]
         where = {name: at for at, name in enumerate(found["image"])}
         groups = [[where[name] for name in names if name in where] for names in COLUMNS.values()]
         cells = [_bits(found, group) for group in groups]
-        rows.append([f"`{one['name']}`", *cells, *_speeds(found, groups[0])])
-    versions = sorted({one["description"] for one in record["results"]} - {""})
+        rows.append([f"`{one['name']}`", one["runs"], *cells, *_speeds(found, groups[0])])
+    versions = sorted({one["description"].partition("; ")[2] for one in record["results"]})
     told = (
         "Speeds on Kodak's photographs: millions of samples in a second of the processor, and "
-        f"milliseconds by the clock; the best of {record['rounds']} runs, one thread. nncomp and "
-        "Pillow ran in memory, programs as commands with their start counted. "
+        f"milliseconds by the clock; medians of {record['rounds']} runs that take turns, one "
+        "thread. Calls are in memory; of programs their start, and files, are counted. "
     )
-    return "\n\n".join([markdown_table(["method", *heads], rows), told + place(record)]) + (
-        f" Peers: {', '.join(versions)}." if versions else ""
-    )
+    return "\n\n".join(
+        [markdown_table(["method", "runs as", *heads], rows), told + place(record)]
+    ) + (f" Peers: {', '.join(versions)}." if versions else "")
 
 
 def _bits(found: Mapping[str, Any], group: list[int]) -> str:
@@ -100,13 +105,13 @@ def main() -> None:
         return
     record: dict[str, Any] = circumstances()
     stacks = [
-        images.load(options.data / name, shape, planar=planar) for name, shape, planar in FILES
+        load_pixels(options.data / name, shape, planar=planar) for name, shape, planar in FILES
     ]
-    peers, missing = images.peers()
+    peers, missing = image_peers.peers()
     for name, install in missing.items():
         say(f"{name} is not on this machine; {install}")
-    contestants = [*(images.own(*method) for method in METHODS), *peers]
-    results = images.measure(stacks, contestants, options.rounds, say)
+    contestants = [*(image_peers.own(*method) for method in METHODS), *peers]
+    results = measure(stacks, contestants, options.rounds, say)
     record |= {
         "rounds": options.rounds,
         "inputs": {name: sha256((options.data / name).read_bytes()) for name, _, _ in FILES},

@@ -2,17 +2,18 @@
 
 Everyone codes the same pixels and must give them back. Libraries and this package are called
 in this process; programs are run with files in a folder of their own, and what a process costs
-is counted with them. Times are the least of some rounds, by the clock and of the processor:
-what other work on the machine adds is no part of a compressor.
+is counted with them. All take turns, so that a slow phase of the machine meets everyone; times
+are medians, by the clock and of the processor.
 """
 
 from __future__ import annotations
 
 import json
 import resource
+import statistics
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -60,72 +61,89 @@ def _cpu() -> float:
     return total
 
 
-def _timed(work: Callable[[], Any], rounds: int) -> tuple[Any, float, float]:
-    """What some work gives, and its least seconds by the clock and of the processor."""
-    wall, cpu, given = [], [], None
-    for _ in range(rounds):
-        begin, own_begin = time.perf_counter(), _cpu()
-        given = work()
-        cpu.append(_cpu() - own_begin)
-        wall.append(time.perf_counter() - begin)
-    return given, min(wall), min(cpu)
+class _Run(NamedTuple):
+    """One run: bytes of the files, and seconds by the clock and of the processor, each way."""
+
+    size: int
+    encoding: float
+    encoding_cpu: float
+    decoding: float
+    decoding_cpu: float
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """What some work gives, and its seconds by the clock and of the processor."""
+    begin, own_begin = time.perf_counter(), _cpu()
+    given = work()
+    own = _cpu() - own_begin
+    return given, time.perf_counter() - begin, own
+
+
+def _run(peer: Peer, stack: Stack) -> _Run:
+    files, encoding, encoding_cpu = _timed(lambda: peer.encode(stack.pixels))
+    back, decoding, decoding_cpu = _timed(lambda: peer.decode(files, stack.pixels))
+    if not np.array_equal(back, stack.pixels):
+        raise FileError("other pixels came back")
+    return _Run(sum(map(len, files)), encoding, encoding_cpu, decoding, decoding_cpu)
 
 
 def measure(
     stacks: list[Stack],
     contestants: list[Peer],
-    rounds: int = 2,
+    rounds: int = 3,
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[Result]:
-    """Let all contestants code all pictures.
+    """Let all contestants code all pictures, in turn.
 
     Args:
         stacks: The pictures.
         contestants: Who takes part.
-        rounds: Runs of each; one more comes before, which is not counted.
+        rounds: Runs of each; one of a small part comes before, which is not counted.
         tell: Called with what is being done, and with what went wrong.
 
     Returns:
         One for each that takes any of them; one that fails is given up.
     """
-    results = []
-    for peer in contestants:
-        result = Result(peer.name, f"{peer.runs}; {peer.version}", peer.runs)
-        taken = [stack for stack in stacks if peer.takes(stack.pixels)]
-        try:
-            for stack in taken:
-                tell(f"{peer.name}: {stack.name}")
-                if not result.results:  # kernels are compiled, libraries loaded
+    results = {p.name: Result(p.name, f"{p.runs}; {p.version}", p.runs) for p in contestants}
+    for stack in stacks:
+        takers = [peer for peer in contestants if peer.takes(stack.pixels)]
+        runs: dict[str, list[_Run]] = {peer.name: [] for peer in takers}
+        for peer in takers * rounds:
+            result = results[peer.name]
+            if result.failed:
+                continue
+            tell(f"{stack.name}: {peer.name}")
+            try:
+                if not result.results and not runs[peer.name]:  # what is compiled or loaded first
                     small = np.ascontiguousarray(stack.pixels[:1, :64, :64])
                     peer.decode(peer.encode(small), small)
-                _measure_one(peer, stack, rounds, result)
-        except Exception as error:  # libraries raise what they like: it costs their row alone
-            result.failed = f"{stack.name}: {str(error) or type(error).__name__}"
-            tell(f"{peer.name} failed: {result.failed}")
-        if taken:
-            results.append(result)
-    return results
+                runs[peer.name].append(_run(peer, stack))
+            except Exception as error:  # libraries raise what they like: it costs their row alone
+                result.failed = f"{stack.name}: {str(error) or type(error).__name__}"
+                tell(f"{peer.name} failed: {result.failed}")
+        for peer in takers:
+            if not results[peer.name].failed:
+                _add(results[peer.name], stack, runs[peer.name])
+    return [result for result in results.values() if result.results or result.failed]
 
 
-def _measure_one(peer: Peer, stack: Stack, rounds: int, result: Result) -> None:
-    pixels = stack.pixels
-    files, encoding, encoding_cpu = _timed(lambda: peer.encode(pixels), rounds)
-    back, decoding, decoding_cpu = _timed(lambda: peer.decode(files, pixels), rounds)
-    if not np.array_equal(back, pixels):
-        raise FileError("other pixels came back")
-    size, megabytes = sum(map(len, files)), pixels.nbytes / 1e6
+def _add(result: Result, stack: Stack, runs: list[_Run]) -> None:
+    """One entry of each quantity: times are medians."""
+    pixels, size = stack.pixels, runs[0].size
+    middle = _Run(*(statistics.median(values) for values in zip(*runs, strict=True)))
+    megabytes = pixels.nbytes / 1e6
     result.add(
         image=stack.name,
         bytes=size,
         bpp=8 * size / (pixels.size // pixels.shape[3]),
         bpsp=8 * size / pixels.size,
         ratio=pixels.nbytes / size,
-        encoding_time=encoding / len(pixels),
-        decoding_time=decoding / len(pixels),
-        encoding_cpu=encoding_cpu / len(pixels),
-        decoding_cpu=decoding_cpu / len(pixels),
-        encoding_speed=megabytes / encoding,
-        decoding_speed=megabytes / decoding,
+        encoding_time=middle.encoding / len(pixels),
+        decoding_time=middle.decoding / len(pixels),
+        encoding_cpu=middle.encoding_cpu / len(pixels),
+        decoding_cpu=middle.decoding_cpu / len(pixels),
+        encoding_speed=megabytes / middle.encoding,
+        decoding_speed=megabytes / middle.decoding,
         samples=pixels.size,
         megabytes=megabytes,
         frames=len(pixels),

@@ -37,7 +37,7 @@ _METHODS = ("fsar -1", "fsar", "fsar -9", "mix", "zstd:level=19")
 @click.option("--shape", default="auto", metavar="NxHxWxC", help="Of plain pixels.")
 @click.option("--planar", is_flag=True, help="Plain pixels are NxCxHxW.")
 @click.option("--depth", type=click.Choice(["8", "16"]), default="8", help="Bits of plain samples.")
-@click.option("--rounds", type=click.IntRange(1, 1000), default=2, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 1000), default=3, show_default=True)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, writable=True))
 def images(

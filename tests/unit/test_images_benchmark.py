@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nncomp.bench import images
+from nncomp.bench import image_peers
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -27,7 +27,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     monkeypatch.setattr(found, "FILES", (("a.pgm", "auto", False), ("b.pgm", "auto", False)))
     monkeypatch.setattr(found, "COLUMNS", {"Both": ("a.pgm", "b.pgm"), "None": ("c.pgm",)})
     monkeypatch.setattr(found, "METHODS", (("store", None),))
-    monkeypatch.setattr(images, "peers", lambda: ([], {"cjxl": "apt-get install it"}))
+    monkeypatch.setattr(image_peers, "peers", lambda: ([], {"cjxl": "apt-get install it"}))
     monkeypatch.setattr(import_module("common"), "RESULTS", tmp_path)
     return found
 
@@ -51,7 +51,7 @@ def test_measuring_and_showing(
     assert (one["name"], one["results"]["image"]) == ("store", ["a.pgm", "b.pgm"])
     cells = printed.splitlines()[2].strip("| ").split(" | ")
     bits = 8 * sum(one["results"]["bytes"]) / 32
-    assert cells[:3] == ["`store`", f"{bits:.3f}", "-"]
+    assert cells[:4] == ["`store`", "call", f"{bits:.3f}", "-"]
     assert bits > 8  # an archive around what is stored
     assert record["machine"]["cpu"] in printed
     run(script, monkeypatch, "--table", str(tmp_path / "some.json"))
