@@ -67,9 +67,8 @@ def markdown(record: Mapping[str, Any]) -> str:
         f"milliseconds by the clock; medians of {record['rounds']} runs that take turns, one "
         "thread. Calls are in memory; of programs their start, and files, are counted. "
     )
-    return "\n\n".join(
-        [markdown_table(["method", "runs as", *heads], rows), told + place(record)]
-    ) + (f" Peers: {', '.join(versions)}." if versions else "")
+    told += "".join(failed) + place(record) + f" Contestants: {', '.join(versions)}."
+    return f"{markdown_table(['method', 'runs as', *heads], rows)}\n\n{told}"
 
 
 def _bits(found: Mapping[str, Any], group: list[int]) -> str:
