@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nncomp.codecs.embedding.contexts import costs, histograms, run_costs, scales
+from nncomp.codecs.embedding.contexts import context_sizes, costs, histograms, run_costs, scales
 from nncomp.codecs.embedding.sequence import find_intervals, follow, push_all
 from nncomp.coding.jit import compiled_module
 from nncomp.coding.rans_groups import decode_groups as decode_symbols
@@ -37,6 +37,7 @@ __all__ = [
     "PATTERNS",
     "Array",
     "Ops",
+    "context_sizes",
     "costs",
     "decode_symbols",
     "encode_symbols",
@@ -93,6 +94,7 @@ class Ops(Protocol):
     histograms: Callable[[Array, Array, Array, int, int], Array]
     costs: Callable[[Array, Array], Array]
     run_costs: Callable[[Array, Array], Array]
+    context_sizes: Callable[[Array, Array, Array], Array]
     # Those of coding/rans_groups.py.
     encode_symbols: Callable[[Array, Array], bytes]
     decode_symbols: Callable[[Buffer, Array], Array]

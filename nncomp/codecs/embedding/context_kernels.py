@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nncomp.codecs.embedding.contexts import Contexts
 
 __all__ = [
+    "context_sizes",
     "costs",
     "gather",
     "histograms",
@@ -207,6 +208,25 @@ def _unpack_bits(packed: Array, size: int, out: Array) -> None:
             bit_of = i * size + k
             code |= (int(packed[bit_of >> 3]) >> (bit_of & 7) & 1) << k
         out[i] = np.uint32(code)
+
+
+def context_sizes(rows: Array, columns: Array, map_: Array) -> Array:
+    """See contexts.py."""
+    sizes = np.zeros(int(map_[-1]) + 1, np.int64)
+    _context_sizes(rows, columns, map_, sizes)
+    return sizes
+
+
+@kernel
+def _context_sizes(rows: Array, columns: Array, map_: Array, sizes: Array) -> None:
+    of_rows, of_columns = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
+    for own in rows:
+        of_rows[own] += 1
+    for own in columns:
+        of_columns[own] += 1
+    for i in range(CLASSES):
+        for j in range(CLASSES):
+            sizes[map_[i + j]] += of_rows[i] * of_columns[j]
 
 
 # --- statistics --------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -36,6 +36,7 @@ __all__ = [
     "Contexts",
     "Functions",
     "choose_contexts",
+    "context_sizes",
     "costs",
     "histograms",
     "log_table",
@@ -65,6 +66,7 @@ class Functions(Protocol):
     histograms: Callable[[Array, Array, Array, int, int], Array]
     costs: Callable[[Array, Array], Array]
     run_costs: Callable[[Array, Array], Array]
+    context_sizes: Callable[[Array, Array, Array], Array]
 
 
 @dataclass(frozen=True)
@@ -74,25 +76,27 @@ class Contexts:
     Attributes:
         rows, columns: Classes, uint8, below `CLASSES`.
         map: uint8: the context by sum of classes, ascending from 0 by 0 or 1.
+        sizes: int64: how many elements each context has.
     """
 
     rows: Array
     columns: Array
     map: Array
+    sizes: Array
 
     @property
     def count(self) -> int:
         """How many contexts there are."""
-        return int(self.map[-1]) + 1
+        return len(self.sizes)
 
-    @cached_property
-    def sizes(self) -> Array:
-        """How many elements each context has, int64."""
-        rows = np.bincount(self.rows, minlength=CLASSES)
-        columns = np.bincount(self.columns, minlength=CLASSES)
-        of_scales = np.convolve(rows, columns)
-        sizes: Array = np.bincount(self.map, of_scales, self.count).astype(np.int64)
-        return sizes
+
+def context_sizes(rows: Array, columns: Array, map_: Array) -> Array:
+    """How many elements each context has, int64; see `Contexts`."""
+    of_rows = np.bincount(rows, minlength=CLASSES)
+    of_columns = np.bincount(columns, minlength=CLASSES)
+    of_scales = np.convolve(of_rows, of_columns)
+    sizes: Array = np.bincount(map_, of_scales, int(map_[-1]) + 1).astype(np.int64)
+    return sizes
 
 
 @cache
@@ -176,9 +180,9 @@ def choose_contexts(codes: Array, functions: Functions) -> Contexts | None:
     told = np.stack(
         [np.bincount(classes, minlength=CLASSES) for classes in (rows[::step], columns)]
     )
-    return (
-        Contexts(rows, columns, map_) if gain > functions.costs(told, log_table()).sum() else None
-    )
+    if gain <= functions.costs(told, log_table()).sum():
+        return None
+    return Contexts(rows, columns, map_, functions.context_sizes(rows, columns, map_))
 
 
 def _classes(sums: Array, count: int, total: int, size: int) -> Array:

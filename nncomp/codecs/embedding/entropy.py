@@ -119,7 +119,8 @@ def decode_groups(source: Cursor, shape: tuple[int, int], machine: Machine) -> A
     sizes = np.array([shape[0] * shape[1]]) if contexts is None else contexts.sizes
     heads = [_decode_head(source) for _ in _slices(sizes)]
     symbols = machine.functions.decode_symbols(source.take(unpack_varint(source)), sizes)
-    bits = np.zeros(len(symbols) if any(shift for _, shift in heads) else 0, np.uint32)
+    sized = [shift for _, shift in heads]
+    bits = (np.empty if all(sized) else np.zeros)(len(symbols) if any(sized) else 0, np.uint32)
     lows, shifts = np.zeros(len(sizes), np.uint32), np.zeros(len(sizes), np.uint32)
     there = np.flatnonzero(sizes)
     for k, some, (low, shift) in zip(there, _slices(sizes), heads, strict=True):
@@ -183,7 +184,8 @@ def _decode_contexts(source: Cursor, shape: tuple[int, int], machine: Machine) -
         raise CorruptError("a row or a column of a table has a class that does not exist")
     map_ = np.zeros(SCALES, np.uint8)
     np.cumsum(steps, out=map_[1:])
-    return Contexts(classes[: shape[0]], classes[shape[0] :], map_)
+    rows, columns = classes[: shape[0]], classes[shape[0] :]
+    return Contexts(rows, columns, map_, machine.functions.context_sizes(rows, columns, map_))
 
 
 def _choose_shift(codes: Array, low: int, functions: Ops) -> int:

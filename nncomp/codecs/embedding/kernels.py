@@ -13,6 +13,7 @@ import numpy as np
 from nncomp.codecs.embedding import arrays, sequence
 from nncomp.codecs.embedding.arrays import BF16, CODE_MAX, F16, F64, MISSED
 from nncomp.codecs.embedding.context_kernels import (
+    context_sizes,
     costs,
     gather,
     histograms,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from nncomp.codecs.embedding.arrays import Array
 
 __all__ = [
+    "context_sizes",
     "costs",
     "decode_symbols",
     "encode_symbols",
