@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 
 __all__ = ["prefetch"]
 
 
 _item: Any = cgutils.get_item_pointer  # untyped in numba, like all that is `Any` here
+_config: Any = config
 _declared: Any = cgutils.get_or_insert_function
 
 
@@ -34,7 +35,11 @@ def _prefetch(_context: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.intp), generate
 
 
-prefetch: Any = intrinsic(_prefetch)
+def _nothing(array: Any, index: int) -> None:
+    """In place of `prefetch` where nothing is compiled."""
+
+
+prefetch: Any = _nothing if _config.DISABLE_JIT else intrinsic(_prefetch)
 """`prefetch(array, index)` asks for the cache line of `array[index]`, of one dimension.
 
 It does not wait, and changes nothing but the time that a later access takes.

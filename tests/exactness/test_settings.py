@@ -58,6 +58,11 @@ NOISE = b"".join(hashlib.sha256(bytes([number])).digest() for number in range(25
 SLOPES = [x % 64 + 2 * (x // 64) + (noise & 7) for x, noise in enumerate(NOISE)]
 COLOURS = bytes((SLOPES[i // 3 % 2600] + 30 * (i % 3) + (NOISE[i] & 1)) % 256 for i in range(7680))
 IMAGE = b"P6 64 40 255\n" + COLOURS
+SIGNS = bytes(
+    255 * (NOISE[y // 8 * 16 + x // 8] % 4 * 37 >> x % 8 + y % 4 & 1)
+    for y in range(24)
+    for x in range(32)
+)
 DEEPER = (150 * x + noise for x, noise in zip(SLOPES[:2560], NOISE[2560:], strict=False))
 DEEP = b"P5 64 40 65535\n" + b"".join(struct.pack(">H", x) for x in DEEPER)
 FSAR = {
@@ -68,6 +73,10 @@ FSAR = {
     ),
     "picture of 16 bits, fsar": ("fsar:classes=3,patch=16,prior=o1s", DEEP),
     "picture, fsar by the model of the paper": ("fsar:mode=paper", IMAGE),
+    "drawn picture, fsar": (
+        "fsar:contexts=12",
+        b"P6 32 48 255\n" + bytes(x for x in SIGNS * 2 for _ in range(3)),
+    ),
     "frames, fsar": ("fsar:shape=8x8x3,prior=o0,step=1,block=64K", COLOURS * 2),
 }
 CASES = {
@@ -94,6 +103,7 @@ TINY = {
         b"ab" * 60,
     ),
     "tiny picture": ("fsar:classes=2", b"P5 64 14 255\n" + bytes(SLOPES[:896])),
+    "tiny drawn picture": ("fsar:contexts=3", b"P5 32 24 255\n" + SIGNS),
     "tiny deep picture": ("fsar:classes=2,step=1", b"P5 64 12 65535\n" + DEEP[15:1551]),
 }
 SOME = {

@@ -168,21 +168,37 @@ def pixels(planes: int, frames: int, height: int, width: int) -> bytes:
     return bytes(a + (b & 3) + (b >> 7) for a, b in zip(slopes, noise, strict=True))
 
 
+def drawing() -> bytes:
+    """A PPM file of signs in rows on a ground."""
+    signs = [hashlib.sha256(bytes([number])).digest() for number in range(7)]
+    colours = (b"\xf0\xf1\xff", b"\x20\x30\x40")
+    rows = (
+        b"".join(
+            colours[x % 8 > 0 < y % 10 and signs[x // 8 * (y // 10) % 7][y % 10] >> x % 8 & 1]
+            for x in range(120)
+        )
+        for y in range(100)
+    )
+    return b"P6 120 100 255\n" + b"".join(rows)
+
+
 def pictures() -> Iterator[tuple[str, str, bytes]]:
     """Names, parameters and contents for `fsar`."""
     colours = b"P6 160 120 255\n" + pixels(3, 1, 120, 160)
     yield "", "", colours
-    yield "-small", "prior=o1s", b"P6 17 31 255\n" + pixels(3, 1, 31, 17)
+    yield "-small", "prior=o1s,contexts=0", b"P6 17 31 255\n" + pixels(3, 1, 31, 17)
     yield "-everything", "classes=9,rounds=6,step=1", colours
     yield "-paper", "mode=paper", colours
     deep = b"".join(struct.pack(">H", 300 * byte) for byte in pixels(1, 1, 50, 60))
     yield "-deep", "classes=3,prior=o0", b"P5 60 50 65535\n" + deep
     yield (
         "-opacity",
-        "",
+        "contexts=0",
         b"P7\nWIDTH 40\nHEIGHT 30\nDEPTH 4\nMAXVAL 255\nENDHDR\n" + pixels(4, 1, 30, 40),
     )
     yield "-png", "", picture()
+    yield "-drawn", "", drawing()
+    yield "-drawn-slowly", "contexts=12", drawing()
     yield "-frames", "shape=40x28x28,block=64K", pixels(1, 140, 28, 28)
 
 
@@ -385,10 +401,10 @@ def good() -> Iterator[tuple[str, bytes]]:
     yield "good-sep-streamed-v2", streamed(mixed, plain)
     for name, method, content in pictures():
         yield (
-            f"good-fsar{name}-v1",
+            f"good-fsar{name}-v2",
             nncomp.compress(content, f"fsar:{method}" if method else "fsar"),
         )
-    yield "good-fsar-streamed-v1", streamed(mixed, "fsar:block=64K")
+    yield "good-fsar-streamed-v2", streamed(mixed, "fsar:block=64K")
     for name, method, content, base in tensors():
         yield f"good-zipnn-{name}-v1", nncomp.compress(content, f"zipnn:{method}", base=base)
     yield "good-zipnn-streamed-v1", streamed(mixed, "zipnn:block=64K")

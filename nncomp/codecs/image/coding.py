@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nncomp.codecs.image.drawn import decode_drawn, encode_drawn, is_drawable
 from nncomp.codecs.image.fit import Effort, Fitted, Known, fit
 from nncomp.codecs.image.kernels import LEVELS, judge_plane, level_table
 from nncomp.codecs.image.known import known_classes
@@ -40,12 +42,17 @@ __all__ = ["decode_picture", "encode_picture"]
 _LOG_MAX = 6
 CLASSES_MAX = 64
 _ORDER, _KNOWN, _OWN_LAWS, _KINDS = 3, 4, 8, 16  # of the kind of a picture
-_PAPER = 16  # this kind alone, behind two zeros
+_PAPER, _DRAWN = 16, 32  # these kinds alone, behind two zeros
 _SMALL = 1 << 16  # samples for which shipped classes are tried
+_TINY, _FEW = 1 << 14, (1, 2, 4)  # samples, and bits of one, that may always be drawn
+_GLANCE = 8  # of so many rows one is looked at
+_HOPELESS = 1.25  # more classes than one save less
 _PIECE = 1 << 20  # samples that are counted at a time, in numbers that are wide
 
 
-def encode_picture(samples: Array, shape: Shape, effort: Effort, order: int) -> bytes:
+def encode_picture(
+    samples: Array, shape: Shape, effort: Effort, order: int, drawn: bool = False
+) -> bytes:
     """The bytes of a picture.
 
     Args:
@@ -53,16 +60,29 @@ def encode_picture(samples: Array, shape: Shape, effort: Effort, order: int) -> 
         shape: Its shape.
         effort: What may be tried.
         order: How many codes around a class its code depends on.
+        drawn: Whether it seems drawn rather than photographed.
     """
     if effort.paper is not None and is_paper_picture(shape):
         return bytes([0, 0, _PAPER]) + encode_paper(samples, shape, effort.paper)
     values = make_plates(samples, shape)
     known, found = known_classes(shape.planes), list[bytes]()
+    drawn = drawn or effort.always or shape.samples <= _TINY or shape.depth in _FEW
+    if drawn and effort.contexts and is_drawable(shape):
+        coded = encode_drawn(samples, shape, effort.contexts)
+        if coded is not None:
+            found.append(bytes([0, 0, _DRAWN]) + coded)
+            if len(_own_picture(values, shape, _glance(effort), 0, None)) > _HOPELESS * len(coded):
+                return found[0]
     if known is not None and (effort.known or shape.samples <= _SMALL):
         found += _known_picture(values, shape, effort, order, known)
-    if not effort.known or not found:
+    if not effort.known or known is None:
         found.append(_own_picture(values, shape, effort, order, known))
     return min(found, key=len)
+
+
+def _glance(effort: Effort) -> Effort:
+    """An effort that tells quickly about how many bytes there will be."""
+    return replace(effort, classes=1, log=_LOG_MAX, rounds=1, step=_GLANCE)
 
 
 def _own_picture(
@@ -165,6 +185,10 @@ def decode_picture(payload: memoryview, shape: Shape, given: Weights | None = No
         if not is_paper_picture(shape):
             raise CorruptError("a picture has a model that is not for pictures of its shape")
         return decode_paper(payload[text.offset :], shape, paper_model(given))
+    if (log, classes, kind) == (0, 0, _DRAWN):
+        if not is_drawable(shape):
+            raise CorruptError("a picture is drawn, but has samples of more than 8 bits")
+        return decode_drawn(payload[text.offset :], shape)
     classes, order = classes + 1, kind & _ORDER
     known = known_classes(shape.planes) if kind & _KNOWN else None
     if log > _LOG_MAX or classes > CLASSES_MAX or order > TWO or kind >= _KINDS:

@@ -57,6 +57,8 @@ class Effort:
         drop: Bits of weights that are 0.
         known: Whether shipped classes will do.
         paper: The model of the paper where it is asked for, see `paper`.
+        contexts: For pictures that seem drawn, see `drawn`; 0: there are none.
+        always: Whether all pictures are tried as if they were.
     """
 
     classes: int
@@ -66,6 +68,8 @@ class Effort:
     drop: int
     known: bool = False
     paper: PaperModel | None = None
+    contexts: int = 0
+    always: bool = False
 
 
 class Fitted(NamedTuple):

@@ -26,7 +26,7 @@ __all__ = ["FSAR"]
 
 _MIB = 1 << 20
 _BLOCK_MIN, _BLOCK_MAX = 64 << 10, 1 << 30
-_FIXED = 64 * _MIB
+_FIXED = 128 * _MIB  # what learns takes up to 80, see `sketch`
 # Payload, bytes, samples, plates of samples and errors with margins, contexts, residuals.
 _TIMES = 20
 _ENCODING_TIMES = 26  # predictions, too
@@ -38,7 +38,7 @@ class _Fsar:
 
     name = "fsar"
     codec_id = 48
-    version = 1
+    version = 2
     profile = 0
     independent = True
     # For classes=0 and small pictures; for mode=paper without weights of one's own.
@@ -83,19 +83,28 @@ class _Fsar:
         Param("patch", "int", 8, 4, 64, help="side of a place: 4, 8, 16, 32 or 64", stored=False),
         Param("rounds", "int", 1, 1, 64, help="of choosing classes", stored=False),
         Param("step", "int", 4, 1, 8, help="of so many rows one is looked at", stored=False),
+        Param(
+            "learn",
+            "choice",
+            "drawn",
+            choices=("drawn", "all"),
+            stored=False,
+            help="what a coder that learns is tried on: what seems drawn; all: slow to decode",
+        ),
+        Param("contexts", "int", 8, 0, 12, help="of that coder; 0: none learns", stored=False),
         Param("block", "size", 64 * _MIB, _BLOCK_MIN, _BLOCK_MAX, help="size of the records"),
     )
     levels: Mapping[int, Params] = MappingProxyType(
         {
-            1: {"classes": 0, "rounds": 1},
-            2: {"classes": 1, "rounds": 1, "patch": 64},
-            3: {"classes": 4, "rounds": 1, "patch": 16},
-            4: {"classes": 8, "patch": 16},
+            1: {"classes": 0, "rounds": 1, "contexts": 0},
+            2: {"classes": 1, "rounds": 1, "patch": 64, "contexts": 2},
+            3: {"classes": 4, "rounds": 1, "patch": 16, "contexts": 4},
+            4: {"classes": 8, "patch": 16, "contexts": 6},
             5: {"patch": 16},
             6: {},
-            7: {"rounds": 2, "step": 2},
-            8: {"classes": 24, "rounds": 6, "step": 2},
-            9: {"classes": 40, "rounds": 16, "step": 1},
+            7: {"rounds": 2, "step": 2, "contexts": 10},
+            8: {"classes": 24, "rounds": 6, "step": 2, "contexts": 12},
+            9: {"classes": 40, "rounds": 16, "step": 1, "learn": "all", "contexts": 12},
         }
     )
 

@@ -39,7 +39,8 @@ _PALETTE = b"PLTE"
 _COLOUR = 3  # bytes of one
 _RANK_DEPTH = 8  # bits of ranks of colours
 _QUICK = 1
-_FLAT = 0.8  # what quick Zstandard leaves of pixels that are drawn rather than photographed
+# What quick Zstandard leaves of pixels that it suits; that are drawn rather than photographed.
+_FLAT, _DRAWN = 0.8, 0.35
 
 
 class Settings(NamedTuple):
@@ -68,11 +69,13 @@ def encode_pictures(raw: bytes, start: int, layout: Layout, settings: Settings) 
     end = start + layout.size
     content = np.frombuffer(raw, np.uint8)[start:end]
     samples = layout.read(content)
-    found = []
-    if samples is None or _drawn(content):
+    found, left = [], _left(content)
+    if samples is None or left < _FLAT:
         found.append(encode_bytes(raw, settings))
     if samples is not None:
-        pixels = encode_picture(samples, layout.shape, settings.effort, settings.order)
+        pixels = encode_picture(
+            samples, layout.shape, settings.effort, settings.order, left < _DRAWN
+        )
         around = _piece(raw[:start]) + _piece(raw[end:])
         found.append(b"".join([bytes([_PICTURES]), layout.pack(), around, pixels]))
     return min(found, key=len)
@@ -85,8 +88,8 @@ def encode_png(parts: Parts, settings: Settings) -> bytes:
     if layout is not None and layout.shape.samples > settings.most:
         layout = None  # of less than 8 bits: more samples than bytes, and a decoder has no room
     samples = None if layout is None else layout.read(parts.content)
-    found = []
-    if layout is None or samples is None or _drawn(parts.content):
+    found, left = [], _left(parts.content)
+    if layout is None or samples is None or left < _FLAT:
         size = pack_varint(len(parts.content))
         frame = _frame(parts.content, settings.level)
         found.append(b"".join([bytes([_PNG_LINES]), recipe, size, frame]))
@@ -97,7 +100,8 @@ def encode_png(parts: Parts, settings: Settings) -> bytes:
             rank, _ = ranks(_palette(parts.recipe, place))
             samples = rank[samples]
             shape = shape._replace(depth=_RANK_DEPTH)
-        pixels = encode_picture(samples, shape, settings.effort, settings.order)
+        drawn = left < _DRAWN or place > 0
+        pixels = encode_picture(samples, shape, settings.effort, settings.order, drawn)
         head = [bytes([_PNG]), recipe, pack_varint(place), layout.pack()]
         found.append(b"".join([*head, pixels]))
     return min(found, key=len)
@@ -165,9 +169,9 @@ def _palette(recipe: bytes, place: int) -> Array:
     return np.frombuffer(rest[: len(rest) // _COLOUR * _COLOUR], np.uint8).reshape(-1, _COLOUR)
 
 
-def _drawn(content: Array) -> bool:
-    """Whether bytes are worth a try with Zstandard."""
-    return len(_frame(content, _QUICK)) < _FLAT * len(content)
+def _left(content: Array) -> float:
+    """How much of bytes quick Zstandard leaves."""
+    return len(_frame(content, _QUICK)) / max(len(content), 1)
 
 
 def _frame(data: bytes | Array, level: int) -> bytes:

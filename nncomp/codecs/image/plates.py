@@ -24,6 +24,7 @@ __all__ = [
     "Shape",
     "blank",
     "fill_margins",
+    "inner",
     "join_plates",
     "make_plates",
 ]
@@ -95,7 +96,7 @@ def blank(shape: Shape) -> Array:
     return np.zeros(shape.planes * shape.plate, np.int16)
 
 
-def _inner(plates: Array, shape: Shape) -> Array:
+def inner(plates: Array, shape: Shape) -> Array:
     """The samples in plates, without margins: a view [planes, frames, height, width]."""
     rows = shape.height + ABOVE + _BELOW
     full = plates.reshape(shape.planes, shape.frames, rows, shape.stride)
@@ -110,7 +111,7 @@ def make_plates(samples: Array, shape: Shape) -> Array:
         shape: Theirs.
     """
     plates = blank(shape)
-    np.subtract(samples, shape.half, out=_inner(plates, shape), dtype=np.int32, casting="unsafe")
+    np.subtract(samples, shape.half, out=inner(plates, shape), dtype=np.int32, casting="unsafe")
     fill_margins(plates, shape)
     return plates
 
@@ -127,5 +128,5 @@ def fill_margins(plates: Array, shape: Shape) -> None:
 
 def join_plates(plates: Array, shape: Shape) -> Array:
     """The inverse of `make_plates`: uint8 or uint16 [planes, frames, height, width]."""
-    samples = _inner(plates, shape).astype(np.int32) + shape.half
+    samples = inner(plates, shape).astype(np.int32) + shape.half
     return samples.astype(np.uint8 if shape.depth <= 8 else np.uint16)

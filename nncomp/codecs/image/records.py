@@ -131,6 +131,8 @@ class Encoder:
             drop=1 if rounds < _MANY else 0,
             known=params["classes"] == 0,
             paper=paper_model(given) if params["mode"] == "paper" else None,
+            contexts=int(params["contexts"]),
+            always=params["learn"] == "all",
         )
         level = _SLOW if rounds >= _MANY else 3
         self._settings = Settings(effort, _ORDERS[str(params["prior"])], level, self._block)

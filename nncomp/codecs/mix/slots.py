@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from nncomp.coding.ahead import prefetch
 from nncomp.coding.jit import bare_inline as inline
 
-__all__ = ["HISTORIES", "LINE", "NEWEST", "ask_line", "find", "hashed", "note_run"]
+__all__ = ["HISTORIES", "LINE", "NEWEST", "ask_line", "find", "hashed", "note_run", "scattered"]
 
 Array = NDArray[Any]
 
@@ -43,7 +43,12 @@ _K2 = 0x5851F42D4C957F2D
 @inline
 def hashed(a: int, b: int) -> int:
     """Two integers to 63 bits."""
-    h = (a + 0x1000193) * _K1 + (b + 0x9E3779B9) * _K2
+    return scattered((a + 0x1000193) * _K1 + (b + 0x9E3779B9) * _K2)
+
+
+@inline
+def scattered(h: int) -> int:
+    """A sum of products to 63 bits, of which all depend on all of it."""
     h = (h ^ (h >> 29 & 0x7FFFFFFFF)) * _K1
     return (h ^ (h >> 31 & 0x1FFFFFFFF)) & 0x7FFFFFFFFFFFFFFF
 
