@@ -55,15 +55,24 @@ def noisy(*shape: int) -> bytes:
     return _RANDOM.integers(0, 90, shape).astype(np.uint8).tobytes()
 
 
+def sparse(size: int) -> bytes:
+    return (255 * (_RANDOM.random(size) < 0.05)).astype(np.uint8).tobytes()
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no /proc to measure by")
 @pytest.mark.parametrize(
     ("settings", "little", "large"),
     [
         (QUICK, b"P6 90 60 255\n" + noisy(90, 60, 3), b"P6 1500 1200 255\n" + noisy(5_400_000)),
         (MANY, b"P5 90 60 255\n" + noisy(90, 60), b"P5 1200 1000 255\n" + noisy(1_200_000)),
+        (
+            {**QUICK, "contexts": "12"},
+            b"P5 90 60 255\n" + noisy(90, 60),
+            b"P5 1200 1000 255\n" + sparse(1_200_000),
+        ),
         ({**QUICK, "shape": "12x12"}, noisy(40, 144), noisy(20_000, 144)),
     ],
-    ids=["colours", "many classes", "small frames"],
+    ids=["colours", "many classes", "drawn", "small frames"],
 )
 def test_peaks(settings: dict[str, str], little: bytes, large: bytes, tmp_path: Path) -> None:
     for name, content in (("little", little), ("large", large)):

@@ -85,14 +85,13 @@ def test_kept_whatever_is_asked(pixels: np.ndarray, coded: Callable[..., Any]) -
     frames = [Image.fromarray(pixels + k) for k in range(3)]
     moving = io.BytesIO()
     frames[0].save(moving, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
-    drawn = np.tile(np.random.default_rng(1).integers(0, 256, (16, 16, 3)), (9, 9, 1))
     for data, told in (
         (written(pixels, lossless=False), "lossy"),
         (moving.getvalue(), "animated"),
         (b"RIFF\4\0\0\0WEBP", "damaged"),
         (written(pixels)[:-9], "cannot be decoded"),
         (written(pixels) + b"more", "cannot be decoded"),
-        (written(drawn.astype(np.uint8)), "would not take less"),
+        (written(pixels[:1, :1]), "would not take less"),
     ):
         blocks, said = coded(data, pixels="only")
         assert b"".join(block.raw for block in blocks) == data
