@@ -2,7 +2,7 @@
 
 All thresholds stand here. Speeds behind them, of one core of a shared machine: `mix` codes
 text at 240 KB/s at level 6, 370 at 3 and 470 at 1, pictures at 70 to 200; `fsar` pictures at
-some 700 at level 9, and at megabytes from 6 down; `zstd` codes text at 3 MB/s at level 8, at 15
+some 300 at level 9, and at megabytes from 8 down; `zstd` codes text at 3 MB/s at level 8, at 15
 at level 6. So text of up to 64 MiB takes some two minutes, other content up to 1 GiB five or
 ten, and of what comes then a gigabyte takes about one.
 """
