@@ -191,8 +191,11 @@ def run(
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where numba keeps code for other processors and made in other ways."""
-    return tmp_path_factory.mktemp("numba")
+    """Where numba keeps code for other processors and made in other ways, for all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return folder / "numba"
 
 
 @pytest.fixture(scope="module")
