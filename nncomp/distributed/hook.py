@@ -6,7 +6,7 @@
 A ring all-reduce sends 2 (n-1)/n times the gradient; compressed gradients cannot be added
 up on the way, so each rank gets those of all others, n-1 messages: this pays where the ratio
 is above n/2. The error of the average is not above the largest bound of a rank, but for the
-rounding of sums to the gradients' type; in mode "rel" the bound is a share of the range of the
+rounding of sums, of at least 32 bits, and of the average to the gradients' type; in mode "rel" the bound is a share of the range of the
 rank's values in a bucket. Small gradients become zero then; with `feedback` a rank adds what it
 rounded away to its next gradient, so that it arrives later (Seide et al., "1-Bit Stochastic
 Gradient Descent", Interspeech 2014), and the bound holds for the sum of the two.
@@ -66,9 +66,10 @@ class GradientState:
         wanted: torch.Tensor,
         sent: torch.Tensor,
     ) -> None:
-        """Keep what was not sent."""
+        """Keep what was not sent: nothing of infinities and NaN, which are sent as they are."""
         if self.feedback:
-            self._left[bucket.index()] = _parameters(bucket), wanted - sent
+            left = torch.where(wanted.isfinite(), wanted - sent, 0)
+            self._left[bucket.index()] = _parameters(bucket), left
 
 
 def _parameters(
@@ -101,7 +102,9 @@ def gradient_hook(
         return message
 
     messages = gather_bytes(produce, largest_message(shapes, gradient.dtype), state.group)
-    total = torch.zeros_like(gradient)
+    # The sum of numbers of 16 bits may be infinite where their average is not.
+    wide = torch.float32 if gradient.itemsize == 2 else gradient.dtype
+    total = torch.zeros_like(gradient, dtype=wide)
     for rank, message in enumerate(messages):
         try:
             (part,) = unpack(message, shapes, gradient.dtype)
@@ -113,5 +116,5 @@ def gradient_hook(
         total += part
     total /= len(messages)
     future: Future[torch.Tensor] = Future(devices=[gradient.device] if gradient.is_cuda else None)
-    future.set_result(total)
+    future.set_result(total.to(gradient.dtype))
     return future

@@ -126,6 +126,18 @@ def sends_more(rank: int, world: int, *, coded: bool) -> Any:
     all_to_all(sent, [[SHAPE]] * world, forward=Coding(1.0, "abs") if coded else None)
 
 
+def expects_nonsense(rank: int, world: int) -> Any:
+    """Rank 0 waits for less than nothing."""
+    shapes = [[SHAPE], [(-SHAPE[0], SHAPE[1]) if rank == 0 else SHAPE]]
+    all_to_all([[values(rank, to, 0)] for to in range(world)], shapes, forward=None)
+
+
+def is_outside(rank: int, world: int) -> Any:
+    """Rank 1 exchanges in a group of rank 0 alone."""
+    group = dist.new_group([0])
+    all_to_all([[values(0, 0, 0)]], [[SHAPE]], forward=None, group=group)
+
+
 def sends_nonsense(rank: int, world: int) -> Any:
     """Rank 1 sends bytes that are no message."""
     bodies = [b"nonsense" if rank == 1 and to == 0 else b"" for to in range(world)]
@@ -166,16 +178,25 @@ class Net(nn.Module):
 
 
 def average(
-    rank: int, world: int, *, gradients: list[list[float]], bound: float, feedback: bool, steps: int
+    rank: int,
+    world: int,
+    *,
+    gradients: list[list[float]],
+    bound: float,
+    feedback: bool,
+    steps: int,
+    dtype: str = "float32",
 ) -> Any:
     """The average over ranks of gradients that repeat some numbers, by the hook, step by step."""
-    model = DistributedDataParallel(Net(SIZE))
+    kind = getattr(torch, dtype)
+    model = DistributedDataParallel(Net(SIZE).to(kind))
     state = GradientState(Coding(bound, "abs"), feedback=feedback)
     model.register_comm_hook(state, gradient_hook)
     found = []
     for _ in range(steps):
         model.zero_grad()
-        model(torch.tensor(gradients[rank]).repeat(SIZE // len(gradients[rank]))).backward()
+        row = torch.tensor(gradients[rank], dtype=kind)
+        model(row.repeat(SIZE // len(gradients[rank]))).backward()
         found.append(told(model.module.weight.grad[: len(gradients[rank])]))
     return {"gradients": found, "traffic": [state.traffic.raw, state.traffic.sent]}
 
@@ -192,7 +213,7 @@ JOBS = {
     job.__name__: job
     for job in (
         *(exchange, without_gradient, cannot_encode, cannot_encode_gradients, sends_more),
-        *(sends_nonsense, dies, hangs, average, hook_fails),
+        *(expects_nonsense, is_outside, sends_nonsense, dies, hangs, average, hook_fails),
     )
 }
 

@@ -52,6 +52,24 @@ def test_what_is_left_is_of_the_same_parameters() -> None:
     assert state.before(bucket(second, first)).tolist() == [1, 1, 1, 1]
 
 
+def test_infinities_are_not_left_over() -> None:
+    """They are sent as they are; what they leave of themselves would be NaN for ever."""
+    of = {"index": 0, "buffer": torch.ones(4), "parameters": [torch.zeros(4)]}
+    bucket = Mock(**{f"{name}.return_value": value for name, value in of.items()})
+    state = GradientState(Coding(0.1), feedback=True)
+    wanted = torch.tensor([float("inf"), -float("inf"), float("nan"), 1])
+    state.after(bucket, wanted, torch.tensor([*wanted[:3], 0.75]))
+    assert state.before(bucket).tolist() == [1, 1, 1, 1.25]
+
+
+def test_sums_of_float16_may_be_larger_than_any(pair: Pair) -> None:
+    answers = pair(
+        "average", gradients=[[6e4, 1], [6e4, 3]], bound=1, feedback=False, steps=1, dtype="float16"
+    )
+    for answer in answers:
+        assert np.abs(np.array(answer["result"]["gradients"][0]) - [6e4, 2]).max() <= 32
+
+
 def test_messages_are_counted(pair: Pair) -> None:
     answers = pair("average", gradients=GRADIENTS, bound=0.1, feedback=False, steps=3)
     for answer in answers:
