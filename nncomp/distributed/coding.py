@@ -1,8 +1,8 @@
 """How tensors become messages, and messages tensors again.
 
-A message is uint8: heads of the tensors for one rank, nine bytes each, and then their bodies.
-A head tells what the body is (0 raw, 1 coded by the embedding codec, 2 coded by nvCOMP) and its
-size. A tensor that coding would not make smaller goes raw, so that a message is never longer than
+A message is uint8: heads of the tensors for one rank, 13 bytes each, and then their bodies.
+A head tells what the body is (0 raw, 1 coded by the embedding codec, 2 coded by nvCOMP), the type
+of its elements (the CRC-32 of PyTorch's name for it) and its size. A tensor that coding would not make smaller goes raw, so that a message is never longer than
 its tensors and their heads, and whoever expects one knows how much memory it may ask for.
 
 The codec works on the host, nvCOMP on a CUDA device; a message lies where its bodies were made.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 
 from nncomp.codecs.embedding.arrays import KINDS
+from nncomp.codecs.embedding.quantiser import BOUND_MAX
 from nncomp.codecs.embedding.table import AUTO, CODERS, decode_table, encode_table
 from nncomp.distributed import nvcomp
 from nncomp.distributed.nvcomp import NVCOMP_CODERS
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Coding", "as_rows", "as_tensor", "codec_name", "largest_message", "pack", "unpack"]
 
-_HEAD = struct.Struct("<BQ")
+_HEAD = struct.Struct("<BIQ")
 _RAW, _CODED, _NVCOMP = range(3)
 _ENTROPIES = (AUTO, *CODERS, *NVCOMP_CODERS)
 
@@ -77,8 +79,8 @@ class Coding:
         if self.mode not in ("abs", "rel"):
             raise UsageError(f"the mode of a bound is abs or rel, not {self.mode!r}")
         bounds = self.bounds if isinstance(self.bounds, tuple) else (self.bounds,)
-        if not all(0 < bound < math.inf for bound in bounds):
-            raise UsageError(f"bounds are above zero and finite, not {self.bounds}")
+        if not all(0 < bound <= BOUND_MAX for bound in bounds):
+            raise UsageError(f"bounds are above zero, up to {BOUND_MAX:g}, not {self.bounds}")
         if self.entropy not in _ENTROPIES:
             raise UsageError(f"no coder {self.entropy!r}: there are {', '.join(_ENTROPIES)}")
         if not 0 <= self.bandwidth < math.inf:
@@ -143,6 +145,11 @@ def _rows_of(shape: Sequence[int]) -> tuple[int, int]:
 
 def _byte_size(shape: Sequence[int], dtype: torch.dtype) -> int:
     return math.prod(shape) * dtype.itemsize
+
+
+def _type_number(dtype: torch.dtype) -> int:
+    """The same on all ranks, whatever version of PyTorch they have."""
+    return zlib.crc32(str(dtype).encode())
 
 
 def _encode(tensor: torch.Tensor, coding: Coding | None, bound: float) -> tuple[int, torch.Tensor]:
@@ -210,7 +217,13 @@ def pack(tensors: Sequence[torch.Tensor], coding: Coding | None) -> torch.Tensor
     parts = [_encode(tensor, coding, bound) for tensor, bound in zip(tensors, bounds, strict=True)]
     if not parts:
         return torch.empty(0, dtype=torch.uint8)
-    heads = _bytes(b"".join(_HEAD.pack(kind, len(body)) for kind, body in parts))
+    types = [_type_number(tensor.dtype) for tensor in tensors]
+    heads = _bytes(
+        b"".join(
+            _HEAD.pack(kind, type_, len(body))
+            for type_, (kind, body) in zip(types, parts, strict=True)
+        )
+    )
     # On the device if that is where all are: else at least one is on the host, and can stay.
     devices = {body.device for _, body in parts}
     device = devices.pop() if len(devices) == 1 else torch.device("cpu")
@@ -238,9 +251,11 @@ def unpack(
     if len(message) < place:
         raise PeerError("the message ends within the heads of its tensors")
     heads = list(_HEAD.iter_unpack(message[:place].cpu().numpy().tobytes()))
-    if any(kind == _CODED for kind, _ in heads):
+    if any(type_ != _type_number(dtype) for _, type_, _ in heads):
+        raise PeerError(f"tensors of another type than {dtype}")
+    if any(kind == _CODED for kind, _, _ in heads):
         message = message.cpu()  # at once
-    for number, ((kind, size), shape) in enumerate(zip(heads, shapes, strict=True)):
+    for number, ((kind, _, size), shape) in enumerate(zip(heads, shapes, strict=True)):
         if size > len(message) - place:
             raise PeerError(f"tensor {number} is said to have {size} bytes, which are not there")
         try:

@@ -92,8 +92,8 @@ def all_to_all(
 ) -> list[list[torch.Tensor]]:
     """Send tensors to each rank, and receive some from each; a collective operation.
 
-    Where gradients are recorded, all ranks take part in the way back as well: each has to use
-    something of what it received in its loss.
+    Where gradients are recorded, all ranks take part in the way back as well: each has to
+    receive something, if only tensors without rows, and to use it in its loss.
 
     Args:
         tensors: Those for each rank of the group, of `dtype`; [rows, width] is what the codec
@@ -168,6 +168,8 @@ def _exchange(
 ) -> tuple[torch.Tensor, ...]:
     """One way: `tensors` have the shapes `outgoing`, the result has those of `incoming`."""
     own, clock = dist.get_rank(plan.group), time.perf_counter
+    if own < 0:
+        raise UsageError("this rank is not in the group that exchanges")
     rows = _rows(tensors, outgoing)
     packed = start = clock()
 
@@ -218,6 +220,9 @@ def _check(
         )
     if tuple(tuple(tensor.shape) for tensor in rows[own]) != incoming[own]:
         raise UsageError("what this rank has for itself has not the shapes it expects from itself")
+    for shape in (shape for row in incoming for shape in row):
+        if any(size < 0 for size in shape):
+            raise UsageError(f"there is no tensor of the shape {list(shape)}")
     for tensor in (tensor for row in rows for tensor in row):
         if tensor.dtype != plan.dtype:
             raise UsageError(f"a tensor of {tensor.dtype} in an exchange of {plan.dtype}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import Any
 
 import pytest
@@ -11,12 +12,13 @@ from hypothesis import strategies as st
 from nncomp.distributed.coding import Coding, largest_message, pack, unpack
 from nncomp.errors import PeerError, UsageError
 
-HEAD = struct.Struct("<BQ")
+HEAD = struct.Struct("<BIQ")
+TYPE = zlib.crc32(b"torch.float32")
 
 
 def message(*bodies: tuple[int, bytes]) -> torch.Tensor:
     """As `pack` makes them, of kinds and bodies."""
-    heads = b"".join(HEAD.pack(kind, len(body)) for kind, body in bodies)
+    heads = b"".join(HEAD.pack(kind, TYPE, len(body)) for kind, body in bodies)
     return told(heads + b"".join(body for _, body in bodies))
 
 
@@ -90,14 +92,15 @@ def test_damaged_messages(data: st.DataObject) -> None:
     ("sent", "reason"),
     [
         (told(b""), "ends within the heads"),
-        (MESSAGE[:28], "tensor 0 is said to have"),
+        (MESSAGE[:40], "tensor 0 is said to have"),
         (torch.cat([MESSAGE, told(b"?")]), "1 bytes follow the last tensor"),
         (message((0, b"1234"), (0, b""), (0, b"")), "tensor 0: 1600 bytes expected, got 4 of kin"),
         (message((7, bytes(1600)), (0, b""), (0, b"")), "got 1600 of kind 7"),
         (message((1, b"1234"), (0, b""), (0, b"")), "tensor 0: "),
         (pack([rows(40, 8), *TENSORS[1:]], Coding(0.1)), "tensor 0: .* expected"),
         (pack([rows(4000, 8), *TENSORS[1:]], Coding(0.1)), "tensor 0: "),
-        (pack([rows(50, 8, torch.float64), *TENSORS[1:]], Coding(0.1)), "tensor 0: "),
+        (pack([rows(50, 8, torch.float64), *TENSORS[1:]], Coding(0.1)), "of another type than"),
+        (pack([rows(25, 8, torch.float64), *TENSORS[1:]], None), "of another type than"),
     ],
 )
 def test_messages_of_other_tensors(sent: torch.Tensor, reason: str) -> None:
@@ -115,9 +118,12 @@ def test_messages_of_other_tensors(sent: torch.Tensor, reason: str) -> None:
     ],
     ids=str,
 )
-def test_types_of_one_size_are_told_apart(sent: torch.dtype, expected: torch.dtype) -> None:
-    with pytest.raises(PeerError, match="expected, got"):
-        unpack(pack([rows(300, 8, sent)], Coding(0.1)), [(300, 8)], expected)
+@pytest.mark.parametrize("coding", [None, Coding(0.1)])
+def test_types_of_one_size_are_told_apart(
+    sent: torch.dtype, expected: torch.dtype, coding: Coding | None
+) -> None:
+    with pytest.raises(PeerError, match=f"of another type than {expected}"):
+        unpack(pack([rows(300, 8, sent)], coding), [(300, 8)], expected)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +132,7 @@ def test_types_of_one_size_are_told_apart(sent: torch.dtype, expected: torch.dty
         ((0.0,), "above zero"),
         ((float("nan"),), "above zero"),
         (((0.1, float("inf")),), "above zero"),
+        ((1e301, "abs"), "up to 1e\\+300"),
         ((0.1, "relative"), "abs or rel"),
         ((0.1, "rel", "lzma"), "no coder 'lzma'"),
         ((0.1, "rel", "auto", -1.0), "0 or more bytes per second"),

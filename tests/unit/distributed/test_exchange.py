@@ -96,7 +96,7 @@ def test_what_is_sent_is_counted(pair: Pair) -> None:
         assert calls == 1
 
     plain = results(pair("exchange", tables=[1, 1], bound=None))[0]["traffic"]
-    assert plain == [[size, size + 9, 1]] * 2  # with the head of a tensor
+    assert plain == [[size, size + 13, 1]] * 2  # with the head of a tensor
 
 
 def test_nothing_is_recorded_without_gradients(pair: Pair) -> None:
@@ -115,12 +115,25 @@ def test_others_are_told_at_once_that_a_rank_failed(pair: Pair, job: str) -> Non
     assert "rank 1 failed before sending anything" in other["message"]
 
 
+def test_shapes_that_there_are_not_are_the_fault_of_who_expects_them(pair: Pair) -> None:
+    expecting, other = pair("expects_nonsense", timeout=1000)
+    assert "there is no tensor of the shape [-40, 8]" in expecting["message"]
+    assert "rank 0 failed before sending anything" in other["message"]
+
+
+def test_a_rank_outside_the_group_is_told(pair: Pair) -> None:
+    inside, outside = pair("is_outside")
+    assert inside == {"result": None}
+    assert "UsageError" in outside["error"]
+    assert "not in the group" in outside["message"]
+
+
 @pytest.mark.parametrize("coded", [False, True])
 def test_more_than_was_agreed_upon_is_refused(pair: Pair, coded: bool) -> None:
     """Without coding by its size alone, before any memory is asked for."""
     other, _ = pair("sends_more", coded=coded)
     assert "PeerError" in other["error"]
-    reason = "from rank 1: tensor 0" if coded else "would send 12809 bytes where 1289 are the most"
+    reason = "from rank 1: tensor 0" if coded else "would send 12813 bytes where 1293 are the most"
     assert reason in other["message"]
 
 
