@@ -2,8 +2,9 @@
 
 A message is uint8: heads of the tensors for one rank, 13 bytes each, and then their bodies.
 A head tells what the body is (0 raw, 1 coded by the embedding codec, 2 coded by nvCOMP), the type
-of its elements (the CRC-32 of PyTorch's name for it) and its size. A tensor that coding would not make smaller goes raw, so that a message is never longer than
-its tensors and their heads, and whoever expects one knows how much memory it may ask for.
+of its elements (the CRC-32 of PyTorch's name for it) and its size. A tensor that coding would not
+make smaller goes raw, so that a message is never longer than its tensors and their heads, and
+whoever expects one knows how much memory it may ask for.
 
 The codec works on the host, nvCOMP on a CUDA device; a message lies where its bodies were made.
 """

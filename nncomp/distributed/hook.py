@@ -6,10 +6,11 @@
 A ring all-reduce sends 2 (n-1)/n times the gradient; compressed gradients cannot be added
 up on the way, so each rank gets those of all others, n-1 messages: this pays where the ratio
 is above n/2. The error of the average is not above the largest bound of a rank, but for the
-rounding of sums, of at least 32 bits, and of the average to the gradients' type; in mode "rel" the bound is a share of the range of the
-rank's values in a bucket. Small gradients become zero then; with `feedback` a rank adds what it
-rounded away to its next gradient, so that it arrives later (Seide et al., "1-Bit Stochastic
-Gradient Descent", Interspeech 2014), and the bound holds for the sum of the two.
+rounding of sums, of at least 32 bits, and of the average to the gradients' type; in mode "rel"
+the bound is a share of the range of the rank's values in a bucket. Small gradients become zero
+then; with `feedback` a rank adds what it rounded away to its next gradient, so that it arrives
+later (Seide et al., "1-Bit Stochastic Gradient Descent", Interspeech 2014), and the bound holds
+for the sum of the two.
 
 The hook works while it is called: compression and exchange do not overlap with the rest of
 the way back, as PyTorch's own all-reduce does.
