@@ -15,6 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from nncomp.codecs.tensor.formats.zip_sums import ZipSums
+from nncomp.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -65,14 +66,20 @@ class Coded(ABC):
         """The payload of the record."""
         return b"".join(part for parts in self.parts for part in parts)
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that are held while it waits; 0: it does not."""
+        return self._waiting or 0
+
     def wait(self) -> int:
-        """Let go of the content; how many bytes are left."""
+        """Let go of the content; how many bytes more are held for it now."""
         if self._waiting is None:
             joined = [b"".join(parts) for parts in self.parts]
             self.parts = [[part] for part in joined]
             self.raw, self.content = memoryview(b""), bytearray()
             self._waiting = sum(map(len, joined))
-        return self._waiting
+            return self._waiting
+        return 0
 
     def change(self, at: int, byte: int) -> None:
         """Have another byte at a place of the content, once this is finished."""
@@ -99,7 +106,7 @@ def mended(records: Iterable[_Record], warn: Callable[[str], None]) -> Iterator[
 
     Args:
         records: In their order.
-        warn: Told of an archive in which not all of them can be made to fit.
+        warn: Told of an archive in which not all of them can be, or could be, made to fit.
     """
     queue = _Queue[_Record]()
     for record in records:
@@ -117,6 +124,12 @@ def mended(records: Iterable[_Record], warn: Callable[[str], None]) -> Iterator[
             "archive, by the CRC-32 in its directory, but unzip finds fault with it. Give each "
             "array a file of its own (.npy) if that matters"
         )
+    if unlisted := queue.sums.unlisted:
+        warn(
+            "the ZIP archive is damaged, or cut off: its directory was not found, or lacks "
+            f"{plural(unlisted, 'array')} that changed, and readers may refuse what comes back for "
+            "a CRC-32 of what it was. Make the archive anew, or compress it without loss"
+        )
 
 
 class _Queue(Generic[_Record]):
@@ -126,6 +139,7 @@ class _Queue(Generic[_Record]):
         self.sums = ZipSums()
         self._records: deque[_Record] = deque()
         self._start = 0  # of the first, in the stream
+        self._held = 0  # coded bytes of those that wait, which are all but the last, at most
 
     def add(self, record: _Record) -> None:
         patches = self.sums.follow(record.raw, memoryview(record.content), record.spans)
@@ -145,11 +159,14 @@ class _Queue(Generic[_Record]):
 
     def wait(self) -> int:
         """Coded bytes of those that are left."""
-        return sum(record.wait() for record in self._records)
+        if self._records:
+            self._held += self._records[-1].wait()
+        return self._held
 
     def _next(self) -> _Record:
         record = self._records.popleft()
         self._start += record.size
+        self._held -= record.waiting
         record.finish()
         return record
 

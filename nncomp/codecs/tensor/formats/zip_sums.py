@@ -104,6 +104,7 @@ class ZipSums:
         self._entry: _Entry | None = None
         self._given_up: dict[int, int] = {}  # by offset: sums in such local headers
         self._changed: dict[int, tuple[int, int]] = {}  # by offset: CRC-32 before and after
+        self._listed: set[int] = set()  # offsets of these that the directory has
         self._position = 0
         self._over = False
         # What stands between entries, as far as its end is missing: from where, before, after.
@@ -122,6 +123,11 @@ class ZipSums:
         if self._directory is not None:
             places.append(self._directory[0])
         return min(places)
+
+    @property
+    def unlisted(self) -> int:
+        """Entries that have changed, and were in no directory so far."""
+        return len(self._changed) - len(self._listed)
 
     def give_up(self) -> None:
         """Leave the local header of the entry at work as it is, wherever its sum is found."""
@@ -245,9 +251,11 @@ class ZipSums:
         """Its entries as far as they are there; the rest waits for what comes."""
         self._entry, self._directory, done = None, None, 0
         for place, offset, end in directory_sums(data):
-            old, new = self._changed.get(offset, (0, 0))
-            if _sum_at(data, place) == old:
-                self._put(at + place, old, new)
+            if offset in self._changed:
+                old, new = self._changed[offset]
+                self._listed.add(offset)
+                if _sum_at(data, place) == old:
+                    self._put(at + place, old, new)
             done = end
         rest = data[done:]
         if goes_on_in_directory(rest) and len(rest) < CENTRAL_MAX:

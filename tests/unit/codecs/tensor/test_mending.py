@@ -123,6 +123,38 @@ def test_what_cannot_wait_is_told(method: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("method", LOSSY)
+@pytest.mark.parametrize("damage", ["cut off", "another size", "nothing"])
+def test_a_directory_that_is_not_found_is_told(method: str, damage: str) -> None:
+    """Python reads archives whose local headers are damaged, if their directory is whole."""
+    content = bytearray(npz({"a": normal(30_000), "b": normal(9)}))
+    if damage == "cut off":
+        del content[content.index(b"PK\1\2") :]
+    elif damage == "another size":
+        content[content.rindex(b"PK\3\4") + 18] ^= 1
+    told: list[str] = []
+    context = Context(warn=told.append)
+    nncomp.compress_stream(io.BytesIO(content), io.BytesIO(), method=method, context=context)
+    assert [text.partition(":")[0] for text in told] == (
+        [] if damage == "nothing" else ["the ZIP archive is damaged, or cut off"]
+    )
+
+
+def test_many_records_wait_for_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that wait are not counted anew for each one that comes."""
+    calls = 0
+    wait = mending.Coded.wait
+
+    def counted(record: mending.Coded) -> int:
+        nonlocal calls
+        calls += 1
+        return wait(record)
+
+    monkeypatch.setattr(mending.Coded, "wait", counted)
+    lost(npz({"a": np.zeros(40 << 14, np.float32), "b": normal(9)}), LOSSY[0])
+    assert calls <= 50
+
+
+@pytest.mark.parametrize("method", LOSSY)
 def test_what_was_wrong_stays_wrong(method: str) -> None:
     content = bytearray(npz({"a": normal(30_000), "b": normal(9)}))
     content[14:18] = b"1234"
