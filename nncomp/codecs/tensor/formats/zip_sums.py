@@ -126,8 +126,11 @@ class ZipSums:
 
     @property
     def unlisted(self) -> int:
-        """Entries that have changed, and were in no directory so far."""
-        return len(self._changed) - len(self._listed)
+        """Entries that have changed, and were in no directory so far, or have no end."""
+        changed = set(self._changed)
+        if self._entry is not None and self._entry.before != self._entry.after:
+            changed.add(self._entry.offset)
+        return len(changed - self._listed)
 
     def give_up(self) -> None:
         """Leave the local header of the entry at work as it is, wherever its sum is found."""

@@ -123,12 +123,15 @@ def test_what_cannot_wait_is_told(method: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("method", LOSSY)
-@pytest.mark.parametrize("damage", ["cut off", "another size", "nothing"])
+@pytest.mark.parametrize("damage", ["cut off", "another size", "descriptor", "nothing"])
 def test_a_directory_that_is_not_found_is_told(method: str, damage: str) -> None:
     """Python reads archives whose local headers are damaged, if their directory is whole."""
-    content = bytearray(npz({"a": normal(30_000), "b": normal(9)}))
+    arrays = {"a": normal(30_000), "b": normal(9)}
+    content = bytearray(npz(arrays, seekable=damage != "descriptor"))
     if damage == "cut off":
         del content[content.index(b"PK\1\2") :]
+    elif damage == "descriptor":
+        content[content.index(b"PK\7\x08") + 4] ^= 1
     elif damage == "another size":
         content[content.rindex(b"PK\3\4") + 18] ^= 1
     told: list[str] = []
