@@ -22,6 +22,7 @@ from nncomp.codecs.embedding.table import AUTO, CODERS, LIBRARY_ERRORS
 from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.dtypes import DTYPES
+from nncomp.codecs.tensor.formats import format_of
 from nncomp.codecs.tensor.mending import mended
 from nncomp.codecs.tensor.summary import Payload
 from nncomp.coding.jit import announced
@@ -42,6 +43,7 @@ _MIB = 1 << 20
 _BLOCK_MIN, _BLOCK_MAX = 64 << 10, 256 * _MIB
 # Payload, content, a table of it; codes, groups and contexts of a part, for each element.
 _BUFFERS, _ELEMENT, _PART = 4, 32, 1 << 22
+_START = 4096  # bytes that tell a file format
 _DTYPES = ("f32", "f16", "bf16", "f64")
 
 
@@ -107,6 +109,7 @@ class _Emb:
     def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
         """No larger records than content; a shape that a record has room for."""
         _shape(params)
+        _check(params)
         if not complete:
             return params
         return {**params, "block": max(_BLOCK_MIN, min(self.max_block(params), len(head)))}
@@ -167,13 +170,22 @@ class _Emb:
 def _watched(
     records: Iterable[Record], shape: Shape | None, warn: Callable[[str], None]
 ) -> Iterator[Record]:
-    """The records; tells at their end where a bound has met no table, or half a one."""
+    """The records; tells at their end where a bound has met no table, or half a one.
+
+    Raises:
+        MethodError: There is a shape, and a file format.
+    """
     size = tables = 0
     for record in records:
+        if shape is not None and not size and (found := format_of(bytes(record.raw[:_START]))):
+            raise MethodError(
+                f"this is {found}, whose headers would be taken for numbers and changed: leave "
+                "out shape= and dtype=, which are of tables without a file format"
+            )
         size += len(record.raw)
         tables += sum(piece.kind is not None for piece in record.pieces)
         yield record
-    if size and not tables:
+    if size and not tables and shape is None:
         warn(
             "no table was found, so that everything is kept exactly. Give shape= and dtype= where "
             "there is no file format (or one that is not known); arrays in files have to be "
@@ -214,6 +226,20 @@ def _decode(payload: Buffer, target: bytearray | memoryview) -> memoryview:
     except LIBRARY_ERRORS as error:
         raise CorruptError(f"a plane cannot be decoded: {error}") from error
     return target if isinstance(target, memoryview) else out
+
+
+def _check(params: Params) -> None:
+    """Refuse what would have no effect.
+
+    Raises:
+        MethodError: There is a mode without a bound, or a bandwidth without a choice.
+    """
+    if params["mode"] != "abs" and not params["bound"]:
+        raise MethodError("mode=rel is of a bound: give one, too (bound=1e-2)")
+    if params["bandwidth"] and params["entropy"] != AUTO:
+        raise MethodError(
+            f"entropy={params['entropy']} leaves nothing to choose by bandwidth=: leave one out"
+        )
 
 
 def _shape(params: Params) -> Shape | None:

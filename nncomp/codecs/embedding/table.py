@@ -148,8 +148,12 @@ def encode_table(
         raise MethodError(f"mode={mode!r} is not valid: expected abs or rel")
     if entropy not in (AUTO, *CODERS):
         raise MethodError(f"entropy={entropy!r} is not valid: expected {AUTO} or one of {CODERS}")
+    bound = float(bound)  # NumPy's float16 would take what is computed with it to float16
     if not 0 <= bound <= BOUND_MAX or not bandwidth >= 0:
-        raise MethodError("bound and bandwidth are not valid: expected 0 or more")
+        raise MethodError(
+            f"bound={bound} and bandwidth={bandwidth} are not valid: expected 0 or more, and "
+            f"bounds up to {BOUND_MAX:g}"
+        )
     if values.ndim != 2 or max(values.shape) > _SIZE_MAX:
         raise MethodError(f"a table has two dimensions below 2^31, not the shape {values.shape}")
     keep_freed_memory()

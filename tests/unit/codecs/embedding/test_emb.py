@@ -346,6 +346,24 @@ def test_a_shape_that_does_not_fit_is_told() -> None:
     (text,) = told(content, "emb:bound=1e-2,shape=200x16")
     assert text.endswith("the last has fewer rows")
 
+    (text,) = told(b"123", "emb:bound=1e-2,shape=7x9")
+    assert text.endswith("and the last 3 bytes are kept exactly")
+
+
+def test_a_shape_is_of_no_file_format() -> None:
+    """Its headers would be quantised; without a bound nothing changes."""
+    table = lookups(300, 16)
+    for content in (npy(table), npz(a=table)):
+        with pytest.raises(MethodError, match=r"this is an .np[yz] file, whose headers"):
+            nncomp.compress(content, "emb:bound=1e-2,shape=300x16")
+        assert decoded(content, "emb:shape=300x16") == content
+
+
+@pytest.mark.parametrize("settings", ["mode=rel", "bound=1,bandwidth=1e9,entropy=lz4"])
+def test_what_would_have_no_effect_is_refused(settings: str) -> None:
+    with pytest.raises(MethodError, match=r"is of a bound|nothing to choose"):
+        nncomp.compress(b"", f"emb:{settings}")
+
 
 def test_a_type_needs_a_shape() -> None:
     with pytest.raises(MethodError, match="dtype=bf16 is of tables without a file format"):

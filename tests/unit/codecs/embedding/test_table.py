@@ -210,6 +210,16 @@ def test_arguments(settings) -> None:
         encode_table(np.zeros((2, 2), np.float32), **settings)
 
 
+def test_bounds_of_other_types_are_as_good() -> None:
+    """Of NumPy's float16, what is computed from it would be float16, and overflow."""
+    values = np.random.default_rng(1).normal(0, 1e3, (64, 8)).astype(np.float32)
+    for mode in ("abs", "rel"):
+        bound = np.float16(0.01)
+        assert encode_table(values, bound=bound, mode=mode) == encode_table(
+            values, bound=float(bound), mode=mode
+        )
+
+
 def test_other_arrays_are_refused() -> None:
     for values in (np.zeros(3, np.float32), np.zeros((2, 2), np.int32), np.zeros((1, 2, 3))):
         with pytest.raises(MethodError):
