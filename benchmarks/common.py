@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import statistics
@@ -109,3 +110,10 @@ def load(path: Path) -> dict[str, Any]:
 def say(text: str) -> None:
     """Progress, apart from the results on standard output."""
     print(text, file=sys.stderr, flush=True)
+
+
+def count(text: str) -> int:
+    """A whole number of things; none is too few of any."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too few: 1 or more are wanted")
+    return number

@@ -39,7 +39,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from common import circumstances, load, markdown_table, place, save, say
+from common import circumstances, count, load, markdown_table, place, save, say
 from dlrm_model import (
     Batch,
     ClickLog,
@@ -337,13 +337,6 @@ def arguments() -> argparse.Namespace:
     except (NncompError, OSError) as error:
         parser.error(str(error))
     return options
-
-
-def count(text: str) -> int:
-    """A whole number of things; none is too few of any."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is too few: 1 or more are wanted")
-    return number
 
 
 def above_zero(text: str) -> float:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from common import say
+from common import count, say
 from dlrm_model import (
     ClickLog,
     Towers,
@@ -85,12 +85,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--iterations", type=int, nargs="+", default=[20, 100, 300])
-    parser.add_argument("--batch", type=int, default=2048)
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--cap", type=int, default=50_000, help="rows of the largest tables")
+    parser.add_argument("--iterations", type=count, nargs="+", default=[20, 100, 300])
+    parser.add_argument("--batch", type=count, default=2048)
+    parser.add_argument("--width", type=count, default=64)
+    parser.add_argument("--cap", type=count, default=50_000, help="rows of the largest tables")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=count, default=1)
     return parser.parse_args(words)
 
 

@@ -84,6 +84,7 @@ def test_dumps_are_what_a_batch_looks_up(tmp_path: Path) -> None:
         ("--batch", "3", "no part of 3 impressions for each of 4"),
         ("--schedule", "cubic", "no schedule 'cubic'"),
         ("--entropy", "gzip", "no coder 'gzip'"),
+        ("--bandwidth", "1", "with 'zstd' there is nothing to choose"),
         ("--classes", "/nowhere/at/all", "/nowhere/at/all"),
     ],
 )
@@ -100,6 +101,16 @@ def test_what_cannot_be_is_said_at_once(
         import_module("dlrm").arguments()
     assert stop.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_dumps_of_nothing_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    for option in ("--iterations", "--batch"):
+        with pytest.raises(SystemExit):
+            import_module("emb_dumps").arguments(["folder", option, "0"])
+        assert "0 is too few" in capsys.readouterr().err
 
 
 def alone(model: ModuleType, steps: int, tests: int) -> tuple[float, float]:
