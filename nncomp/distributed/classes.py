@@ -21,13 +21,13 @@ number or any other name; tables that it does not name are of class `base`::
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nncomp.codecs.embedding.quantiser import BOUND_MAX
 from nncomp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ class Classes:
             if name not in CLASSES:
                 raise UsageError(f"no class {name!r} of tables: there are {', '.join(CLASSES)}")
         for name, bound in self.bounds.items():
-            if not 0 < bound < math.inf:
-                raise UsageError(f"the bound of {name!r} is above zero and finite, not {bound}")
+            if not 0 < bound <= BOUND_MAX:
+                raise UsageError(f"the bound of {name!r} is above zero, up to {BOUND_MAX:g}")
 
     def of(self, table: str | int) -> str:
         """The class of a table."""
@@ -99,7 +99,7 @@ def load_classes(path: str | os.PathLike[str]) -> Classes:
     """
     try:
         told = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of JSON and of UTF-8
+    except (ValueError, RecursionError) as error:  # of JSON and of UTF-8; of brackets
         raise UsageError(f"{path} is no JSON: {error}") from error
     unknown = told.keys() - {"bounds", "tables"} if isinstance(told, dict) else None
     if unknown is None or unknown:

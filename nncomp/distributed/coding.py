@@ -65,7 +65,8 @@ class Coding:
             "nvcomp-ans", "nvcomp-cascaded", "nvcomp-lz4" and "nvcomp-zstd": then a CUDA device
             does it all, on all ranks, and nvCOMP has to be installed.
         bandwidth: Bytes per second that one rank sends at; "auto" then takes the coder that is
-            fastest by the model of `nncomp.codecs.embedding.model`. 0: the size alone counts.
+            fastest by the model of `nncomp.codecs.embedding.model`, and no other takes any.
+            0: the size alone counts.
 
     Raises:
         UsageError: Of the arguments.
@@ -86,6 +87,8 @@ class Coding:
             raise UsageError(f"no coder {self.entropy!r}: there are {', '.join(_ENTROPIES)}")
         if not 0 <= self.bandwidth < math.inf:
             raise UsageError(f"a bandwidth is 0 or more bytes per second, not {self.bandwidth}")
+        if self.bandwidth and self.entropy != AUTO:
+            raise UsageError(f"with {self.entropy!r} there is nothing to choose by bandwidth")
 
     def scaled(self, factor: float) -> Coding:
         """The same with bounds `factor` times as large: what a schedule says."""

@@ -87,6 +87,8 @@ def test_a_file_and_back(tmp_path: Path) -> None:
     ("told", "reason"),
     [
         ("{", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ('{"bounds": {"base": 1' + "0" * 400 + "}}", r"above zero, up to 1e\+300"),
         ("[]", "no object of `bounds` and `tables`"),
         ({"tabels": {}}, "no object of `bounds` and `tables`"),
         ({"tables": []}, "`tables` is no object"),

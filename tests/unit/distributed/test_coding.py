@@ -135,6 +135,7 @@ def test_types_of_one_size_are_told_apart(
         ((1e301, "abs"), "up to 1e\\+300"),
         ((0.1, "relative"), "abs or rel"),
         ((0.1, "rel", "lzma"), "no coder 'lzma'"),
+        ((0.1, "rel", "zstd", 1e9), "nothing to choose"),
         ((0.1, "rel", "auto", -1.0), "0 or more bytes per second"),
     ],
 )
