@@ -18,7 +18,7 @@ from nncomp.codecs.embedding.payload import Wanted, decode_record, encode_record
 from nncomp.codecs.embedding.quantiser import BOUND_MAX
 from nncomp.codecs.embedding.records import Shape, cut
 from nncomp.codecs.embedding.summary import summarise
-from nncomp.codecs.embedding.table import AUTO, CODERS, LIBRARY_ERRORS
+from nncomp.codecs.embedding.table import AUTO, CODERS, LIBRARY_ERRORS, PART_MAX
 from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.dtypes import DTYPES
@@ -42,7 +42,7 @@ __all__ = ["EMB"]
 _MIB = 1 << 20
 _BLOCK_MIN, _BLOCK_MAX = 64 << 10, 256 * _MIB
 # Payload, content, a table of it; codes, groups and contexts of a part, for each element.
-_BUFFERS, _ELEMENT, _PART = 4, 32, 1 << 22
+_BUFFERS, _ELEMENT = 4, 32
 _START = 4096  # bytes that tell a file format
 _DTYPES = ("f32", "f16", "bf16", "f64")
 
@@ -121,7 +121,7 @@ class _Emb:
     def memory(self, params: Params) -> int:
         """Some buffers of a record, more of a part of a table; 4 MiB for the libraries."""
         block = self.max_block(params)
-        return _BUFFERS * block + _ELEMENT * min(block // 2, _PART) + 4 * _MIB
+        return _BUFFERS * block + _ELEMENT * min(block // 2, PART_MAX) + 4 * _MIB
 
     def encode(self, chunks: Iterable[Buffer], params: Params, context: Context) -> Iterator[Block]:
         """One block for each record that `cut` gives."""

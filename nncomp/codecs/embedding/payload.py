@@ -16,7 +16,7 @@ import numpy as np
 from nncomp.codecs.embedding.arrays import KINDS, PATTERNS
 from nncomp.codecs.embedding.machine import machine
 from nncomp.codecs.embedding.quantiser import absolute_bound
-from nncomp.codecs.embedding.table import decode_rows, encode_patterns, read_shape
+from nncomp.codecs.embedding.table import PART_MAX, decode_rows, encode_patterns, read_shape
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.formats.zip_sums import Span
 from nncomp.codecs.tensor.mending import Coded
@@ -147,6 +147,10 @@ def read_fitting_shape(source: Cursor, size: int) -> tuple[int, tuple[int, int]]
     kind, shape = read_shape(source)
     if math.prod(shape) * PATTERNS[kind].itemsize != size:
         raise CorruptError("a table is not as large as its segment")
+    if shape[1] > PART_MAX:  # a part of it would take more memory than an archive tells
+        raise CorruptError(
+            f"a table has rows of {shape[1]} elements, where {PART_MAX} are the most"
+        )
     return kind, shape
 
 

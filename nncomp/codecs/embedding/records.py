@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import TYPE_CHECKING
 
+from nncomp.codecs.embedding.table import PART_MAX
 from nncomp.codecs.tensor.dtypes import DTYPES
 from nncomp.codecs.tensor.formats import segments
 from nncomp.codecs.tensor.formats.base import Segment
@@ -155,7 +156,7 @@ def _next_piece(window: Window, segment: Segment, done: int, block: int) -> Piec
     have = window.available(left)
     unit = DTYPES[kind].unit
     columns = _columns(segment, unit)
-    if columns * unit > block:
+    if columns * unit > block or columns > PART_MAX:
         columns = 1
     size = have - have % (columns * unit)
     if size:

@@ -41,6 +41,7 @@ __all__ = [
     "AUTO",
     "CODERS",
     "LIBRARY_ERRORS",
+    "PART_MAX",
     "TableInfo",
     "decode_rows",
     "decode_table",
@@ -63,7 +64,8 @@ _SPEEDS = {
     "lz4": (0.5e9, 5.0e9),
     "zstd": (0.9e9, 3.8e9),
 }
-_PART = 1 << 22  # elements of a part, at most, but for one row
+PART_MAX = 1 << 22
+"""Elements of a part, at most, but for one row."""
 _SIZE_MAX = (1 << 31) - 1  # rows, and columns
 LIBRARY_ERRORS = (zstandard.ZstdError, lz4.block.LZ4BlockError, snappy.UncompressError)
 """What planes that are none may raise."""
@@ -256,4 +258,4 @@ def _parts(rows: Array) -> Iterator[Array]:
 
 def part_rows(columns: int) -> int:
     """Rows of a part, but for the last."""
-    return max(1, min(LENGTH_MAX, _PART // max(1, columns)))
+    return max(1, min(LENGTH_MAX, PART_MAX // max(1, columns)))

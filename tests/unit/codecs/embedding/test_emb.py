@@ -9,7 +9,10 @@ import pytest
 import nncomp
 from nncomp.codecs.base import Block, Context, resolve_params
 from nncomp.codecs.embedding.emb import EMB
+from nncomp.codecs.embedding.records import Shape, cut
 from nncomp.codecs.embedding.summary import summarise
+from nncomp.codecs.embedding.table import PART_MAX
+from nncomp.codecs.tensor.dtypes import DTYPES
 from nncomp.codecs.tensor.summary import Payload
 from nncomp.errors import CorruptError, MethodError, NncompError, TruncatedError
 
@@ -258,6 +261,11 @@ def block_of(payload: bytes, size: int) -> bytes:
         (b"\x04\x01\x04\x00\x02\x01\x00", 4, "not as large as its segment"),
         (b"\x04\x01\x04\x07\x01\x01\x00", 4, "a type or a shape"),
         (b"\x04\x01\x05\x00\x01\x01\x10a", 4, "flags that contradict"),
+        (
+            b"\x84\x80\x80\x08\x01\x06\x00\x01\x81\x80\x80\x02",
+            4 * (PART_MAX + 1),
+            "rows of 4194305 elements, where 4194304",
+        ),
     ],
 )
 def test_bad_payloads(payload: bytes, size: int, reason: str) -> None:
@@ -269,6 +277,14 @@ def test_tables_of_other_sizes_are_not_listed() -> None:
     payload = b"\x04\x01\x04\x00\x02\x01\x00"
     with pytest.raises(CorruptError, match="not as large as its segment"):
         list(summarise(Payload(io.BytesIO(payload), 0, len(payload)), 4))
+
+
+def test_rows_that_are_larger_than_a_part_are_none() -> None:
+    """A part of one row would take more memory than the archive tells."""
+    for columns, kept in ((PART_MAX, PART_MAX), (PART_MAX + 1, 1)):
+        shape = Shape(1, columns, DTYPES["F16"])
+        (record,) = cut([bytes(shape.size)], shape.size, shape)
+        assert [piece.columns for piece in record.pieces] == [kept]
 
 
 def test_account_adds_up() -> None:
