@@ -15,6 +15,7 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,8 +82,11 @@ class Coding:
         if self.mode not in ("abs", "rel"):
             raise UsageError(f"the mode of a bound is abs or rel, not {self.mode!r}")
         bounds = self.bounds if isinstance(self.bounds, tuple) else (self.bounds,)
-        if not all(0 < bound <= BOUND_MAX for bound in bounds):
-            raise UsageError(f"bounds are above zero, up to {BOUND_MAX:g}, not {self.bounds}")
+        if not all(_is_number(bound) and 0 < bound <= BOUND_MAX for bound in bounds):
+            raise UsageError(
+                f"bounds are a number above zero, up to {BOUND_MAX:g}, or a tuple of such, not "
+                f"{self.bounds}"
+            )
         if self.entropy not in _ENTROPIES:
             raise UsageError(f"no coder {self.entropy!r}: there are {', '.join(_ENTROPIES)}")
         if not 0 <= self.bandwidth < math.inf:
@@ -99,10 +103,14 @@ class Coding:
     def bounds_of(self, count: int) -> tuple[float, ...]:
         """The bound of each of so many tensors."""
         if not isinstance(self.bounds, tuple):
-            return (self.bounds,) * count
+            return (float(self.bounds),) * count
         if len(self.bounds) != count:
             raise UsageError(f"{len(self.bounds)} bounds for {count} tensors")
-        return self.bounds
+        return tuple(map(float, self.bounds))
+
+
+def _is_number(bound: object) -> bool:
+    return isinstance(bound, Real)
 
 
 # --- tensors and arrays --------------------------------------------------------------

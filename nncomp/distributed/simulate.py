@@ -86,8 +86,8 @@ def quantise_dequantise(tensor: torch.Tensor, bound: float, mode: str = "rel") -
     Raises:
         UsageError: Of the arguments.
     """
-    Coding(bound, mode)  # checks them
-    found = _StraightThrough.apply(tensor, bound, mode)  # type: ignore[no-untyped-call] # torch's own
+    (known,) = Coding(bound, mode).bounds_of(1)  # checks them
+    found = _StraightThrough.apply(tensor, known, mode)  # type: ignore[no-untyped-call] # torch's own
     return cast("torch.Tensor", found)
 
 
