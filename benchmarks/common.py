@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import statistics
 import sys
 from datetime import datetime, timezone
@@ -116,4 +117,15 @@ def count(text: str) -> int:
     """A whole number of things; none is too few of any."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{number} is too few: 1 or more are wanted")
+    return number
+
+
+def above_zero(text: str) -> float:
+    """A bound, or a time; exchanges without loss are the run "plain"."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not valid: expected a number above 0")
     return number

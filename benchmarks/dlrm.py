@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import tempfile
 import time
@@ -39,7 +38,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from common import circumstances, count, load, markdown_table, place, save, say
+from common import above_zero, circumstances, count, load, markdown_table, place, save, say
 from dlrm_model import (
     Batch,
     ClickLog,
@@ -337,17 +336,6 @@ def arguments() -> argparse.Namespace:
     except (NncompError, OSError) as error:
         parser.error(str(error))
     return options
-
-
-def above_zero(text: str) -> float:
-    """A bound, or a time; exchanges without loss are the run "plain"."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not valid: expected a number above 0")
-    return number
 
 
 def check(options: argparse.Namespace) -> None:

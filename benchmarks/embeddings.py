@@ -30,7 +30,9 @@ import emb_dumps
 import numpy as np
 import zstandard
 from common import (
+    above_zero,
     circumstances,
+    count,
     load,
     markdown_table,
     place,
@@ -243,12 +245,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="emb next to its peers")
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--trained", action="store_true", help="tables made by emb_dumps.py")
-    parser.add_argument("--columns", type=int, default=64, help="of raw files")
-    parser.add_argument("--bounds", nargs="+", type=float, default=[1e-2, 1e-3])
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--columns", type=count, default=64, help="of raw files")
+    parser.add_argument("--bounds", nargs="+", type=above_zero, default=[1e-2, 1e-3])
+    parser.add_argument("--runs", type=count, default=5)
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json")
     parser.add_argument("--table", type=Path, metavar="RECORD", help="print this, in Markdown")
-    parser.add_argument("--proof", type=int, metavar="COUNT", help="hold the bound against these")
+    parser.add_argument("--proof", type=count, metavar="COUNT", help="hold the bound against these")
     parser.add_argument("--types", nargs="+", choices=TYPES, help="of --proof, in turn")
     options = parser.parse_args()
     if options.table:
@@ -257,7 +259,12 @@ def main() -> None:
         violations = prove(options.proof, *([options.types] if options.types else []))
         raise SystemExit(violations > 0)
     else:
-        tables = {path.name: read(path, options.columns) for path in options.files}
+        if not options.files and not options.trained:
+            parser.error("no tables: give files, or --trained")
+        try:
+            tables = {path.name: read(path, options.columns) for path in options.files}
+        except (OSError, ValueError) as error:  # NumPy's errors do not all name the file
+            parser.error(f"{', '.join(map(str, options.files))}: {error}")
         tables |= trained() if options.trained else {}
         record: dict[str, Any] = {**circumstances(), "runs": options.runs}
         record["versions"] |= {name: package_version(name) for name in ("pysz", "zfpy")}

@@ -23,6 +23,35 @@ def proof(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "no tables"),
+        (["nowhere.npy"], "nowhere.npy"),
+        (["odd.f32"], "odd.f32: cannot reshape"),
+        (["odd.f32", "--bounds", "0"], "expected a number above 0"),
+        (["--proof", "0"], "0 is too few"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(
+    words: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("pysz")
+    pytest.importorskip("zfpy")
+    monkeypatch.chdir(tmp_path)
+    np.zeros(65, np.float32).tofile("odd.f32")
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr("sys.argv", ["embeddings.py", *words])
+    with pytest.raises(SystemExit) as stop:
+        import_module("embeddings").main()
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
 def test_errors_are_exact(proof: ModuleType) -> None:
     wanted = np.array([0.0, 1.0, 1.0, 0.0, np.nan, np.inf, 1e300])
     found = np.array([1.0, 2.0, 2.0 + 1e-15, 2.0**-80, np.nan, np.inf, -1e300])
