@@ -22,7 +22,7 @@ from nncomp.codecs.embedding.table import AUTO, CODERS, LIBRARY_ERRORS, PART_MAX
 from nncomp.codecs.parallel import map_in_order, threads_within
 from nncomp.codecs.tensor.cursor import Cursor
 from nncomp.codecs.tensor.dtypes import DTYPES
-from nncomp.codecs.tensor.formats import format_of
+from nncomp.codecs.tensor.lossy import HEAD_SIZE, check_plain
 from nncomp.codecs.tensor.mending import mended
 from nncomp.codecs.tensor.summary import Payload
 from nncomp.coding.jit import announced
@@ -43,7 +43,6 @@ _MIB = 1 << 20
 _BLOCK_MIN, _BLOCK_MAX = 64 << 10, 256 * _MIB
 # Payload, content, a table of it; codes, groups and contexts of a part, for each element.
 _BUFFERS, _ELEMENT = 4, 32
-_START = 4096  # bytes that tell a file format
 _DTYPES = ("f32", "f16", "bf16", "f64")
 
 
@@ -103,13 +102,14 @@ class _Emb:
     levels: Mapping[int, Params] = MappingProxyType({})
 
     def peek(self, params: Params) -> int:
-        """`settle` looks at what the caller has anyway."""
-        return 0
+        """A format, where there should be none; else `settle` looks at what there is anyway."""
+        return HEAD_SIZE if _is_plain(params) else 0
 
     def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
         """No larger records than content; a shape that a record has room for."""
-        _shape(params)
         _check(params)
+        if _is_plain(params):
+            check_plain(head)
         if not complete:
             return params
         return {**params, "block": max(_BLOCK_MIN, min(self.max_block(params), len(head)))}
@@ -170,18 +170,9 @@ class _Emb:
 def _watched(
     records: Iterable[Record], shape: Shape | None, warn: Callable[[str], None]
 ) -> Iterator[Record]:
-    """The records; tells at their end where a bound has met no table, or half a one.
-
-    Raises:
-        MethodError: There is a shape, and a file format.
-    """
+    """The records; tells at their end where a bound has met no table, or half a one."""
     size = tables = 0
     for record in records:
-        if shape is not None and not size and (found := format_of(bytes(record.raw[:_START]))):
-            raise MethodError(
-                f"this is {found}, whose headers would be taken for numbers and changed: leave "
-                "out shape= and dtype=, which are of tables without a file format"
-            )
         size += len(record.raw)
         tables += sum(piece.kind is not None for piece in record.pieces)
         yield record
@@ -226,6 +217,11 @@ def _decode(payload: Buffer, target: bytearray | memoryview) -> memoryview:
     except LIBRARY_ERRORS as error:
         raise CorruptError(f"a plane cannot be decoded: {error}") from error
     return target if isinstance(target, memoryview) else out
+
+
+def _is_plain(params: Params) -> bool:
+    """Whether everything is tables, and something of them may be lost."""
+    return _shape(params) is not None and bool(params["bound"])
 
 
 def _check(params: Params) -> None:

@@ -22,20 +22,24 @@ import numpy as np
 
 from nncomp.codecs.base import Param
 from nncomp.codecs.tensor.arrays import UNSIGNED
+from nncomp.codecs.tensor.formats import format_of
 from nncomp.errors import MethodError
 
 if TYPE_CHECKING:
-    from nncomp.codecs.base import Params
+    from nncomp.codecs.base import Buffer, Params
     from nncomp.codecs.tensor.arrays import Array
     from nncomp.codecs.tensor.records import Record
 
-__all__ = ["PARAMS", "Loss", "check"]
+__all__ = ["HEAD_SIZE", "PARAMS", "Loss", "check", "check_plain"]
 
 PARAMS = (
     Param("abs", "float", 0.0, 0, 1e300, help="lossy: largest absolute error; 0: none"),
     Param("rel", "float", 0.0, 0, 0.5, help="lossy: largest relative error; 0: none"),
     Param("keep", "int", 0, 0, 52, help="lossy: mantissa bits to keep; 0: all"),
 )
+
+HEAD_SIZE = 4096
+"""Bytes of a stream that tell a file format."""
 
 _ROUNDED = 16 << 10  # elements at once: they become float64, several times
 # Bytes and mantissa bits of the types that are rounded.
@@ -54,6 +58,23 @@ def check(params: Params) -> None:
     asked = [p.name for p in PARAMS if params[p.name] != 0]
     if len(asked) > 1:
         raise MethodError(f"{' and '.join(asked)} exclude each other: give one of them")
+
+
+def check_plain(head: Buffer) -> None:
+    """Refuse a file where plain numbers were told.
+
+    Args:
+        head: What the stream begins with.
+
+    Raises:
+        MethodError: It is of a known format: what stands around its numbers would be changed.
+    """
+    found = format_of(bytes(memoryview(head)[:HEAD_SIZE]))
+    if found:
+        raise MethodError(
+            f"this is {found}, whose headers would be taken for numbers and changed: leave out "
+            "shape= and dtype=, which are of numbers without a file format"
+        )
 
 
 @dataclass(frozen=True)

@@ -104,15 +104,21 @@ class _Zipnn:
     )
 
     def peek(self, params: Params) -> int:
-        """`settle` looks at what the caller has anyway."""
-        return 0
+        """A format, where something may be lost; else `settle` looks at what there is anyway."""
+        return lossy.HEAD_SIZE if self._is_plain(params) else 0
 
     def settle(self, params: Params, head: Buffer, complete: bool) -> Params:
         """No larger records than content; one kind of loss at most."""
         lossy.check(params)
+        if self._is_plain(params):
+            lossy.check_plain(head)
         if not complete:
             return params
         return {**params, "block": max(_BLOCK_MIN, min(self.max_block(params), len(head)))}
+
+    def _is_plain(self, params: Params) -> bool:
+        """Whether everything is numbers, and something of them may be lost."""
+        return params["dtype"] not in ("auto", "bytes") and lossy.Loss.of(params) is not None
 
     def max_block(self, params: Params) -> int:
         """The parameter `block`."""

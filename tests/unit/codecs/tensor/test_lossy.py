@@ -235,3 +235,15 @@ def test_archives_of_arrays_can_still_be_read(seekable: bool, block: str) -> Non
         assert np.abs(arrays["a"] - values).max() <= 1e-3
         assert np.array_equal(arrays["whole"], np.arange(5000))
         assert np.abs(arrays["b"] - values[:20]).max() <= 1e-3
+
+
+@pytest.mark.parametrize("loss", ["abs=0.01", "rel=0.01", "keep=3"])
+def test_headers_of_files_are_not_taken_for_numbers(loss: str) -> None:
+    file = io.BytesIO()
+    np.save(file, np.linspace(0, 1, 500, dtype=np.float32))
+    with pytest.raises(MethodError, match=r"\.npy file, whose headers"):
+        nncomp.compress(file.getvalue(), f"zipnn:{loss},dtype=f32")
+    for lossless in ("zipnn:dtype=f32", f"zipnn:{loss},dtype=bytes"):
+        assert nncomp.decompress(nncomp.compress(file.getvalue(), lossless)) == file.getvalue()
+    back = nncomp.decompress(nncomp.compress(file.getvalue(), f"zipnn:{loss}"))
+    assert np.load(io.BytesIO(back)) == pytest.approx(np.linspace(0, 1, 500), abs=0.07)
