@@ -283,8 +283,10 @@ def _code_pixels(
         decoding: Which way.
 
     Returns:
-        Bytes written or read; -1 if there is no more room.
+        Bytes written or read; -1 if there is no more room to write. Where bytes to read run out,
+        it ends there: all that is to come would be made up, and a row may be long.
     """
+    most = coded.shape[0] + AHEAD if decoding else coded.shape[0] - _ROOM
     if decoding:
         start_bits(state, coded)
     for f in range(g[0]):
@@ -295,15 +297,13 @@ def _code_pixels(
                     v[row - k] = v[row - g[3]]
             start_row(m.experts)
             for x in range(g[2]):
-                if not decoding and state[2] + _ROOM > coded.shape[0]:
-                    return -1
+                if state[2] > most:
+                    return state[2] if decoding else -1
                 pixel = _pixel(m, v, row + x, g, f, y, x, bits, coded, state, decoding)
                 heed(m.experts, v, pixel)
                 v[row + x] = pixel
             for k in range(SIDE):
                 v[row + g[2] + k] = v[row + g[2] - 1]
-            if decoding and state[2] > coded.shape[0] + AHEAD:
-                return state[2]  # all that is to come would be made up
     if not decoding:
         finish_bits(state, coded)
     return state[2]

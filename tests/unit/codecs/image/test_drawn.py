@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import nncomp
-from nncomp.codecs.image import coding
+from nncomp.codecs.image import coding, drawn
 from nncomp.codecs.image.around import CONTEXTS_MAX
 from nncomp.codecs.image.coding import decode_picture, encode_picture
 from nncomp.codecs.image.drawn import decode_drawn, encode_drawn, is_drawable
 from nncomp.codecs.image.fit import Effort
 from nncomp.codecs.image.fsar import FSAR
-from nncomp.codecs.image.plates import Shape
+from nncomp.codecs.image.plates import Shape, inner
 from nncomp.codecs.image.sketch import LINES_MAX, sketch
 from nncomp.errors import CorruptError
 
@@ -168,6 +168,20 @@ def decodes(data: bytes, shape: Shape) -> bool:
         return False
     assert decoded.shape == shape[:4]
     return True
+
+
+def test_a_long_row_ends_with_its_bytes() -> None:
+    """Else few bytes that claim a wide picture would take minutes."""
+    samples = np.random.default_rng(9).integers(0, 9, (3, 1, 4, 5000)).astype(np.uint8)
+    shape = Shape(*samples.shape, 8)
+    data = encode_drawn(samples, shape, 8)
+    assert data is not None
+    untouched = np.zeros(shape.plate, np.uint32)
+    row = inner(untouched, shape._replace(planes=1))[0, 0, 0]
+    row[:] = 0xFFFFFF77
+    coded = np.frombuffer(data[5:65], np.uint8).copy()
+    drawn._code(untouched, shape, sketch(data[1], data[0]), np.full(3, 4), coded, True)
+    assert 10 < np.count_nonzero(row != 0xFFFFFF77) < 500
 
 
 def test_samples_have_no_more_bits_than_their_depth() -> None:
