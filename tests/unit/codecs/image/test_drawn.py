@@ -120,6 +120,10 @@ def test_photographs_cost_no_time_here(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = (np.cumsum(random.normal(0, 3, (300, 300, 3)), 1) + 128).clip(0, 255).astype(np.uint8)
     data = b"P6 300 300 255\n" + photo.tobytes()
     assert nncomp.decompress(nncomp.compress(data, "fsar")) == data
+    smooth = (np.cumsum(random.normal(0, 2, (300, 300, 1)), 1) + 128).clip(0, 255)
+    # Grey in three colours shrinks as drawings do.
+    grey = b"P6 300 300 255\n" + smooth.repeat(3, axis=2).astype(np.uint8).tobytes()
+    assert nncomp.decompress(nncomp.compress(grey, "fsar")) == grey
     drawn = b"P6 90 70 255\n" + drawing(3, 1, 70, 90)[:, 0].transpose(1, 2, 0).tobytes()
     assert nncomp.decompress(nncomp.compress(drawn, "fsar:contexts=0")) == drawn
 
