@@ -16,9 +16,9 @@ import numpy as np
 
 from nncomp.codecs.image.coding import _judge, _laws
 from nncomp.codecs.image.fit import Effort, fit
-from nncomp.codecs.image.kernels import LEVELS
 from nncomp.codecs.image.laws import SCALES
 from nncomp.codecs.image.plates import Array, Shape, make_plates
+from nncomp.codecs.image.predict import LEVELS
 from nncomp.weights import pack
 
 PATCH, EACH = 64, 60

@@ -9,7 +9,6 @@ import numpy as np
 
 from nncomp.codecs.image.drawn import decode_drawn, encode_drawn, is_drawable
 from nncomp.codecs.image.fit import Effort, Fitted, Known, fit
-from nncomp.codecs.image.kernels import LEVELS, judge_plane, level_table
 from nncomp.codecs.image.known import known_classes
 from nncomp.codecs.image.laws import PHASES, fitting_laws, tokens
 from nncomp.codecs.image.model import (
@@ -27,6 +26,7 @@ from nncomp.codecs.image.paper import (
 )
 from nncomp.codecs.image.places import pack_places, unpack_places
 from nncomp.codecs.image.plates import Array, Shape, join_plates, make_plates
+from nncomp.codecs.image.predict import LEVELS, judge_plane, level_table
 from nncomp.codecs.image.stream import Reader, Writer, plane_coder
 from nncomp.coding.tans import TWO
 from nncomp.coding.varint import Text, pack_varint, unpack_varint

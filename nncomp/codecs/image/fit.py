@@ -24,9 +24,9 @@ from nncomp.codecs.image.fit_kernels import (
     solve_all,
     trust_moments,
 )
-from nncomp.codecs.image.kernels import Model, predict_plane
 from nncomp.codecs.image.model import floor_drop
 from nncomp.codecs.image.plates import Array, Shape, blank
+from nncomp.codecs.image.predict import Model, predict_plane
 from nncomp.codecs.image.taps import error_taps, sample_taps, tap_groups
 
 if TYPE_CHECKING:

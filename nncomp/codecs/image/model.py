@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nncomp.codecs.image.kernels import LEVELS, Model
 from nncomp.codecs.image.laws import SCALES, SHAPES, fitting_laws, tokens
+from nncomp.codecs.image.predict import LEVELS, Model
 from nncomp.codecs.image.stream import Reader, Writer, table_coder
 from nncomp.codecs.image.taps import tap_count
 from nncomp.errors import CorruptError

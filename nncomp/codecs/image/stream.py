@@ -15,14 +15,13 @@ from nncomp.codecs.image.kernels import (
     FIRST,
     LANES,
     Coder,
-    Model,
     decode_plane,
     decode_table,
     encode_plane,
-    level_table,
 )
 from nncomp.codecs.image.laws import BITS, PHASES, frequencies, tokens
 from nncomp.codecs.image.plates import Array, Shape, blank
+from nncomp.codecs.image.predict import Model, level_table
 from nncomp.errors import CorruptError
 
 __all__ = ["Reader", "Writer", "plane_coder", "table_coder"]
