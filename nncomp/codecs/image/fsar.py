@@ -91,7 +91,15 @@ class _Fsar:
             stored=False,
             help="what a coder that learns is tried on: what seems drawn; all: slow to decode",
         ),
-        Param("contexts", "int", 8, 0, 12, help="of that coder; 0: none learns", stored=False),
+        Param(
+            "contexts",
+            "int",
+            8,
+            0,
+            12,
+            help="of that coder, for samples of up to 8 bits; 0: none learns",
+            stored=False,
+        ),
         Param("block", "size", 64 * _MIB, _BLOCK_MIN, _BLOCK_MAX, help="size of the records"),
     )
     levels: Mapping[int, Params] = MappingProxyType(

@@ -77,6 +77,11 @@ def _raw_layout(params: Params) -> Layout | None:
     """
     if int(params["patch"]) not in (4, 8, 16, 32, 64):
         raise MethodError(f"patch={params['patch']} is not valid: expected 4, 8, 16, 32 or 64")
+    if params["learn"] == "all" and not params["contexts"]:
+        raise MethodError(
+            "learn=all asks for the coder that learns, which contexts=0, as at level 1, leaves "
+            "out: give it contexts=1 to 12, or leave learn= out"
+        )
     depth, planar = int(params["depth"]), bool(params["planar"])
     if params["shape"] == "auto":
         if depth != 8 or planar:

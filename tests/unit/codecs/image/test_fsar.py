@@ -166,6 +166,7 @@ def test_frames_larger_than_records(
         "shape=2x3x4x5x6",
         "shape=9x9,depth=12",
         "patch=7",
+        "learn=all,contexts=0",
         "shape=1x20000x1x1",
         "shape=ax3",
     ],
