@@ -94,7 +94,8 @@ def encode_png(parts: Parts, settings: Settings) -> bytes:
         found.append(b"".join([bytes([_PNG_LINES]), recipe, size, frame]))
     if layout is not None and samples is not None:
         place, shape = 0, layout.shape
-        if parts.header is not None and parts.header.palette:
+        palette = parts.header is not None and parts.header.palette
+        if palette and shape.depth <= _RANK_DEPTH:  # a file may claim more, which no palette has
             place = parts.recipe.find(_PALETTE) + len(_PALETTE)
             rank, _ = ranks(_palette(parts.recipe, place))
             samples = rank[samples]

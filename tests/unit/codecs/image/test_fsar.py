@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from nncomp.codecs.base import Context, resolve_params
 from nncomp.codecs.image.fit import Effort
 from nncomp.codecs.image.fsar import FSAR
 from nncomp.codecs.image.payload import Settings, decode_payload, encode_png
+from nncomp.coding.png.chunks import SIGNATURE, pack_chunk
 from nncomp.coding.png.parts import take_apart
 from nncomp.errors import CorruptError, MethodError, NncompError
 
@@ -174,6 +177,22 @@ def test_frames_larger_than_records(
 def test_parameters_that_cannot_be(method: str) -> None:
     with pytest.raises(MethodError):
         nncomp.compress(b"x" * 100, f"fsar:{method}")
+
+
+@pytest.mark.parametrize("kind", [0, 2, 3, 4, 6])
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_png_files_of_kinds_that_there_are_not(kind: int, depth: int) -> None:
+    """As a palette of 16 bits: the pixels come back, whatever they mean."""
+    row = (9 * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind] * depth + 7) // 8
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", 9, 4, depth, kind, 0, 0, 0)),
+        (b"PLTE", bytes(range(30))),
+        (b"IDAT", zlib.compress((b"\0" + b"\xf1\2" * row)[: row + 1] * 4)),
+        (b"IEND", b""),
+    )
+    data = SIGNATURE + b"".join(pack_chunk(*part) for part in parts)
+    for method in ("fsar", "fsar:pixels=only", "mix"):
+        assert nncomp.decompress(nncomp.compress(data, method)) == data
 
 
 def test_foreign_png_is_kept_and_said_so(files: Mapping[str, bytes]) -> None:
