@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,12 @@ _PIECE = 1 << 20  # samples that are counted at a time, in numbers that are wide
 
 
 def encode_picture(
-    samples: Array, shape: Shape, effort: Effort, order: int, drawn: bool = False
+    samples: Array,
+    shape: Shape,
+    effort: Effort,
+    order: int,
+    drawn: bool = False,
+    quick: int = sys.maxsize,
 ) -> bytes:
     """The bytes of a picture.
 
@@ -61,23 +67,32 @@ def encode_picture(
         effort: What may be tried.
         order: How many codes around a class its code depends on.
         drawn: Whether it seems drawn rather than photographed.
+        quick: Bytes that quick Zstandard takes; what needs more as a photograph is none.
     """
     if effort.paper is not None and is_paper_picture(shape):
         return bytes([0, 0, _PAPER]) + encode_paper(samples, shape, effort.paper)
     values = make_plates(samples, shape)
     known, found = known_classes(shape.planes), list[bytes]()
-    drawn = drawn or effort.always or shape.samples <= _TINY or shape.depth in _FEW
-    if drawn and effort.contexts and is_drawable(shape):
-        coded = encode_drawn(samples, shape, effort.contexts)
-        if coded is not None:
-            found.append(bytes([0, 0, _DRAWN]) + coded)
-            if len(_own_picture(values, shape, _glance(effort), 0, None)) > _HOPELESS * len(coded):
-                return found[0]
+    drawable = effort.contexts > 0 and is_drawable(shape)
+    always = effort.always or shape.samples <= _TINY or shape.depth in _FEW
+    if drawable and (drawn or always):
+        found += _drawn_picture(samples, shape, effort)
+        glance = _own_picture(values, shape, _glance(effort), 0, None) if found else b""
+        if found and len(glance) > _HOPELESS * len(found[0]):
+            return found[0]
     if known is not None and (effort.known or shape.samples <= _SMALL):
         found += _known_picture(values, shape, effort, order, known)
     if not effort.known or known is None:
         found.append(_own_picture(values, shape, effort, order, known))
+    if drawable and not (drawn or always) and len(min(found, key=len)) > quick:
+        found += _drawn_picture(samples, shape, effort)
     return min(found, key=len)
+
+
+def _drawn_picture(samples: Array, shape: Shape, effort: Effort) -> list[bytes]:
+    """A picture by the coder that learns; nothing where that takes more than the samples."""
+    coded = encode_drawn(samples, shape, effort.contexts)
+    return [] if coded is None else [bytes([0, 0, _DRAWN]) + coded]
 
 
 def _glance(effort: Effort) -> Effort:

@@ -74,7 +74,10 @@ def encode_pictures(raw: bytes, start: int, layout: Layout, settings: Settings) 
         found.append(encode_bytes(raw, settings))
     if samples is not None:
         drawn = left < _DRAWN and _seems_drawn(samples)
-        pixels = encode_picture(samples, layout.shape, settings.effort, settings.order, drawn)
+        quick = int(left * len(content))
+        pixels = encode_picture(
+            samples, layout.shape, settings.effort, settings.order, drawn, quick
+        )
         around = _piece(raw[:start]) + _piece(raw[end:])
         found.append(b"".join([bytes([_PICTURES]), layout.pack(), around, pixels]))
     return min(found, key=len)
@@ -101,7 +104,8 @@ def encode_png(parts: Parts, settings: Settings) -> bytes:
             samples = rank[samples]
             shape = shape._replace(depth=_RANK_DEPTH)
         drawn = place > 0 or (left < _DRAWN and _seems_drawn(samples))
-        pixels = encode_picture(samples, shape, settings.effort, settings.order, drawn)
+        quick = int(left * len(parts.content))
+        pixels = encode_picture(samples, shape, settings.effort, settings.order, drawn, quick)
         head = [bytes([_PNG]), recipe, pack_varint(place), layout.pack()]
         found.append(b"".join([*head, pixels]))
     return min(found, key=len)

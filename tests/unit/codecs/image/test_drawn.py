@@ -102,6 +102,21 @@ def test_smaller_than_what_is_for_photographs_and_bytes() -> None:
     assert len(data) < 0.7 * min(len(photographed), bytewise)
 
 
+def test_what_is_worse_as_a_photograph_than_as_bytes_is_tried() -> None:
+    """Few shades without any order: there is nothing smooth in it."""
+    random = np.random.default_rng(8)
+    shades = np.arange(0, 256, 23, dtype=np.uint8)
+    noise = shades[random.integers(0, len(shades), (1, 1, 150, 150))]
+    shape = Shape(*noise.shape, 8)
+    quick = len(zstandard.ZstdCompressor(1).compress(noise.tobytes()))
+    assert 0.35 * noise.size < quick
+    photographed = encode_picture(noise, shape, EFFORT, 2)
+    data = encode_picture(noise, shape, EFFORT, 2, quick=quick)
+    assert data[:3] == bytes([0, 0, 32]) != photographed[:3]
+    assert max(len(data), quick) < len(photographed)
+    assert np.array_equal(decode_picture(memoryview(data), shape), noise)
+
+
 def test_photographs_that_seem_drawn_are_coded_as_photographs() -> None:
     y, x = np.mgrid[:120, :140]
     noise = np.random.default_rng(7).normal(0, 2, (1, 1, 120, 140))
