@@ -231,8 +231,9 @@ def test_photographs_are_tried_where_that_is_asked_for(monkeypatch: pytest.Monke
         return encode_drawn(samples, shape, contexts)
 
     monkeypatch.setattr(coding, "encode_drawn", note)
-    noise = np.random.default_rng(8).normal(128, 20, (90, 100, 3)).astype(np.uint8)
-    data = b"P6 100 90 255\n" + noise.tobytes()
+    noise = np.random.default_rng(8).normal(0, 3, (90, 100, 3))
+    slope = 40 + np.add.outer(np.arange(90), np.arange(100))[..., None]
+    data = b"P6 100 90 255\n" + (slope + noise).astype(np.uint8).tobytes()
     for learn in ("drawn", "all"):
         archive = nncomp.compress(data, f"fsar:learn={learn},contexts=3")
         assert nncomp.decompress(archive) == data
