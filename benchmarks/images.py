@@ -30,7 +30,7 @@ METHODS = (
     ("fsar", None),
     ("fsar", 9),
     ("mix", None),
-    ("zstd", 19),
+    ("zstd:level=19", None),
 )
 KODAK = tuple(f"image/kodak/kodim0{number}.png" for number in range(1, 7))
 FILES = (
@@ -62,10 +62,12 @@ def markdown(record: Mapping[str, Any]) -> str:
         cells = [_bits(found, group) for group in groups]
         rows.append([f"`{one['name']}`", one["runs"], *cells, *_speeds(found, groups[0])])
     versions = sorted({one["description"].partition("; ")[2] for one in record["results"]})
+    rounds = record["rounds"]
+    how = f"medians of {rounds} runs that take turns" if rounds > 1 else "one run each, in turn"
     told = (
         "Speeds on Kodak's photographs: millions of samples in a second of the processor, and "
-        f"milliseconds by the clock; medians of {record['rounds']} runs that take turns, one "
-        "thread. Calls are in memory; of programs their start, and files, are counted. "
+        f"milliseconds by the clock; {how}, one thread. Calls are in memory; of programs "
+        "their start, and files, are counted. "
     )
     told += "".join(failed) + place(record) + f" Contestants: {', '.join(versions)}."
     return f"{markdown_table(['method', 'runs as', *heads], rows)}\n\n{told}"
