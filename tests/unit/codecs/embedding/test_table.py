@@ -178,7 +178,7 @@ def test_contexts_of_too_many_columns_are_refused() -> None:
 
 def test_several_parts() -> None:
     values = lookups(500, 8)
-    with patch.object(table, "_PART", 1000):
+    with patch.object(table, "PART_MAX", 1000):
         payload = both_ways(values, bound=1e-3)
         assert within(values, decode_table(payload, LIMIT), 1e-3)
 
