@@ -208,8 +208,7 @@ def _run(command: tuple[str, ...], given: str, data: bytes, wanted: str) -> byte
     with tempfile.TemporaryDirectory(prefix="nncomp-bench-") as folder:
         Path(folder, given).write_bytes(data)
         try:
-            # The commands are those of `_PROGRAMS`.
-            answer = subprocess.run(  # noqa: S603 - see above
+            answer = subprocess.run(  # noqa: S603 - the commands are those of `_PROGRAMS`
                 command, cwd=folder, capture_output=True, timeout=_PATIENCE, check=False
             )
             if answer.returncode == 0:

@@ -97,7 +97,8 @@ def encode(rows: torch.Tensor, kind: int, bound: float, mode: str, coder: str) -
         coder: One of `NVCOMP_CODERS`.
 
     Raises:
-        UsageError: Without nvCOMP, or without a CUDA device.
+        UsageError: Without nvCOMP.
+        DeviceError: Without a CUDA device.
     """
     device = _device(rows.device)
     found = quantise(rows.to(device).contiguous().reshape(-1), kind, bound, mode)
@@ -129,7 +130,7 @@ def decode(body: torch.Tensor, shape: Sequence[int], dtype: torch.dtype, kind: i
 
     Raises:
         PeerError: It is no body of such rows, or was damaged.
-        UsageError: As of `encode`.
+        UsageError, DeviceError: As of `encode`.
     """
     body = body.to(_device(body.device))
     checked = body[_CHECKSUM:]
